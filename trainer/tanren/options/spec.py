@@ -1,0 +1,112 @@
+"""The words in which options are declared, and the settings they become.
+
+A group is a frozen dataclass whose fields are the options: the name is the flag and the TOML key; type, limits and text
+serve the parser, the form, the reference, the checks and the saved metadata.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_type_hints
+
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionText:
+    """Everything about an option that its name, type and default do not say.
+
+    Args:
+        help: one or two sentences for the form and the reference.
+        minimum, maximum: inclusive limits of a number.
+        choices: the only values accepted.
+        level: who needs it: "basic", "advanced" or "expert".
+        saved_as: metadata key that records the value.
+        parse: turns the user's text or TOML value into the value; raises ValueError with a sentence.
+        secret: never written to specs, logs or configs.
+        no_effect: accepted for kohya's sake; the sentence says why nothing happens.
+    """
+
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str | int, ...] = ()
+    level: str = "advanced"
+    saved_as: str | None = None
+    parse: Callable[[Any], Any] | None = None
+    secret: bool = False
+    no_effect: str = ""
+
+
+def option(default: Any, help: str, **text: Any) -> Any:
+    """Declare one option: its default and its `OptionText`."""
+    return field(default=default, metadata={"option": OptionText(help=help, **text)})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One declared option as the parser sees it."""
+
+    name: str
+    group: type
+    type: Any
+    default: Any
+    text: OptionText
+
+
+@dataclass(frozen=True)
+class Requires:
+    """`option`, when set, needs `other`."""
+
+    option: str
+    other: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """`option` and `other` must not both be set."""
+
+    option: str
+    other: str
+    because: str
+
+
+def options_of(group: type) -> Iterator[Option]:
+    """The options of a group, in the order they are declared."""
+    hints = get_type_hints(group)
+    for part in dataclasses.fields(group):
+        text = part.metadata.get("option")
+        if text is not None:
+            yield Option(part.name, group, hints[part.name], part.default, text)
+
+
+class Settings:
+    """All option groups of one run, by their class; never changed after parsing.
+
+    Args:
+        command: name of the command, such as "train_network".
+        groups: one instance per group class.
+        given: names of the options that the user set, on the command line or in a config file.
+    """
+
+    def __init__(self, command: str, groups: Sequence[Any], given: frozenset[str] = frozenset()) -> None:
+        self.command = command
+        self.given = given
+        self._groups = {type(group): group for group in groups}
+
+    def __getitem__(self, group: type[Group]) -> Group:
+        return self._groups[group]
+
+    def __contains__(self, group: type) -> bool:
+        return group in self._groups
+
+    def flat(self) -> dict[str, Any]:
+        """Every option by name, secrets included; whoever writes it out leaves those away."""
+        return {
+            option.name: getattr(group, option.name)
+            for kind, group in self._groups.items()
+            for option in options_of(kind)
+        }
