@@ -27,6 +27,7 @@ class OptionText:
         parse: turns the user's text or TOML value into the value; raises ValueError with a sentence.
         secret: never written to specs, logs or configs.
         no_effect: accepted for kohya's sake; the sentence says why nothing happens.
+        aliases: other spellings of the flag on the command line, without dashes in front.
     """
 
     help: str
@@ -38,6 +39,7 @@ class OptionText:
     parse: Callable[[Any], Any] | None = None
     secret: bool = False
     no_effect: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 def option(default: Any, help: str, **text: Any) -> Any:
@@ -58,11 +60,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Requires:
-    """`option`, when set, needs `other`."""
+    """`option`, when set, needs `other`; with `warns` the run goes on without it."""
 
     option: str
     other: str
     because: str
+    warns: bool = False
 
 
 @dataclass(frozen=True)

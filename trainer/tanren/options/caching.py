@@ -1,0 +1,28 @@
+"""What is computed once and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .spec import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachingOptions:
+    """Latents and text states that are computed once."""
+
+    cache_latents: bool = option(
+        False, "Encode every picture once and keep the result in memory.", level="basic", saved_as="ss_cache_latents"
+    )
+    cache_latents_to_disk: bool = option(False, "Keep the encoded pictures on disk too, for the next run.")
+    vae_batch_size: int = option(1, "Pictures encoded at a time.", minimum=1)
+    skip_cache_check: bool = option(
+        False,
+        "Trust cached files by their name.",
+        level="expert",
+        no_effect="Entries are found by content, so that a check costs next to nothing.",
+    )
+    cache_text_encoder_outputs: bool = option(
+        False, "Encode every caption once; needs --network_train_unet_only and captions that do not vary."
+    )
+    cache_text_encoder_outputs_to_disk: bool = option(False, "Keep the encoded captions on disk too, for the next run.")

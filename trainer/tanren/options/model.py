@@ -1,0 +1,98 @@
+"""The base model and how its attention is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .spec import Requires, option
+from .values import lower_choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The model that is trained upon."""
+
+    pretrained_model_name_or_path: str | None = option(
+        None,
+        "Base model: a .safetensors or .ckpt file, a diffusers folder, or a hub id.",
+        level="basic",
+        saved_as="ss_sd_model_name",
+    )
+    v2: bool = option(False, "The base model is Stable Diffusion 2.x.", level="basic", saved_as="ss_v2")
+    v_parameterization: bool = option(
+        False, "The base model predicts velocity (SD 2.x 768 and other v-prediction models)."
+    )
+    zero_terminal_snr: bool = option(
+        False,
+        "Rescale the noise schedule so that the last timestep holds no signal; for models trained that way.",
+        level="expert",
+        saved_as="ss_zero_terminal_snr",
+    )
+    vae: str | None = option(
+        None,
+        "Another VAE in place of the base model's: a file, a diffusers folder or a hub id.",
+        saved_as="ss_vae_name",
+    )
+    no_half_vae: bool = option(False, "Keep the VAE in float32 under fp16 or bf16, against black pictures.")
+    tokenizer_cache_dir: str | None = option(
+        None,
+        "Folder with tokenizers for use without a network.",
+        level="expert",
+        no_effect="CLIP's tokenizer is part of the package, nothing has to be fetched.",
+    )
+    disable_mmap_load_safetensors: bool = option(
+        False, "Read safetensors into memory instead of mapping them; faster on WSL.", level="expert"
+    )
+    lowram: bool = option(
+        False, "Load models straight to the GPU, for machines with less memory than GPU memory.", saved_as="ss_lowram"
+    )
+    highvram: bool = option(False, "Do not free GPU memory between batches while latents are cached.", level="expert")
+    clip_skip: int | None = option(
+        None,
+        "Use the output of this layer of the text encoder, counted from the end; 2 for most anime models.",
+        minimum=1,
+        maximum=24,
+        saved_as="ss_clip_skip",
+    )
+    max_token_length: int | None = option(
+        None, "Longest caption in tokens; not given means 75.", choices=(75, 150, 225), saved_as="ss_max_token_length"
+    )
+
+    rules = (
+        Requires(
+            "zero_terminal_snr",
+            "v_parameterization",
+            because="at the last step nothing of epsilon is left to learn",
+            warns=True,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionOptions:
+    """How attention is computed and compiled."""
+
+    sdpa: bool = option(False, "PyTorch's own memory-efficient attention; what is used unless another is asked for.")
+    xformers: bool = option(False, "xformers' attention; where it cannot be imported, PyTorch's own with a warning.")
+    mem_eff_attn: bool = option(False, "Attention in slices: the least memory, slow.", level="expert")
+    torch_compile: bool = option(False, "Compile the frozen model with torch.compile; slow to start.", level="expert")
+    dynamo_backend: str = option(
+        "inductor",
+        "Back end of --torch_compile.",
+        choices=(
+            "eager",
+            "aot_eager",
+            "inductor",
+            "aot_ts_nvfuser",
+            "nvprims_nvfuser",
+            "cudagraphs",
+            "ofi",
+            "fx2trt",
+            "onnxrt",
+            "tensort",
+            "ipex",
+            "tvm",
+        ),
+        parse=lower_choice,
+        level="expert",
+    )

@@ -1,0 +1,66 @@
+"""The network that is trained on top of the frozen model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .spec import Conflicts, Requires, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The small network trained on top of the frozen model."""
+
+    network_module: str | None = option(
+        None,
+        "Kind of network: networks.lora, or a module of another package such as lycoris.kohya.",
+        level="basic",
+        saved_as="ss_network_module",
+    )
+    network_dim: int | None = option(
+        None,
+        "Rank of the update; the file grows with it. Not given: 4.",
+        minimum=1,
+        level="basic",
+        saved_as="ss_network_dim",
+    )
+    network_alpha: float = option(
+        1.0,
+        "The update is scaled by alpha / rank; 0 means alpha equals rank.",
+        minimum=0,
+        level="basic",
+        saved_as="ss_network_alpha",
+    )
+    network_dropout: float | None = option(
+        None,
+        "Probability of dropping each of the rank's channels.",
+        minimum=0,
+        maximum=1,
+        saved_as="ss_network_dropout",
+    )
+    network_args: tuple[str, ...] = option(
+        (), "Further settings of the network as key=value, such as conv_dim=4.", saved_as="ss_network_args"
+    )
+    network_weights: str | None = option(None, "Start from the weights of this file.")
+    dim_from_weights: bool = option(False, "Take rank and alpha of every layer from --network_weights.")
+    network_train_unet_only: bool = option(False, "Leave the text encoder as it is.", level="basic")
+    network_train_text_encoder_only: bool = option(False, "Leave the U-Net as it is.")
+    scale_weight_norms: float | None = option(
+        None,
+        "Keep the norm of every layer's update at or below this; 1 is usual.",
+        minimum=0,
+        saved_as="ss_scale_weight_norms",
+    )
+    base_weights: tuple[str, ...] = option((), "LoRA files merged into the base model before training.")
+    base_weights_multiplier: tuple[float, ...] = option((), "Strength of each of --base_weights; missing ones are 1.")
+
+    rules = (
+        Requires("dim_from_weights", "network_weights", because="the ranks are read from that file"),
+        Requires("base_weights_multiplier", "base_weights", because="each number belongs to one of its files"),
+        Conflicts("network_train_unet_only", "network_train_text_encoder_only", because="nothing would be trained"),
+        Requires(
+            "cache_text_encoder_outputs",
+            "network_train_unet_only",
+            because="cached outputs carry no gradient to the text encoder",
+        ),
+    )

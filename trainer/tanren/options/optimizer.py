@@ -1,0 +1,107 @@
+"""How weights change: optimizer, learning rates and their schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .spec import Conflicts, option
+from .values import count_or_ratio
+
+ONE_OPTIMIZER = "each of them names an optimizer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerOptions:
+    """The optimizer and its learning rates."""
+
+    optimizer_type: str = option(
+        "",
+        "Optimizer: AdamW (when not given), AdamW8bit, Lion, Adafactor, Prodigy and others; or package.Class.",
+        level="basic",
+    )
+    use_8bit_adam: bool = option(False, "Old spelling of --optimizer_type AdamW8bit.", level="expert")
+    use_lion_optimizer: bool = option(False, "Old spelling of --optimizer_type Lion.", level="expert")
+    optimizer_args: tuple[str, ...] = option((), "Arguments of the optimizer as key=value, such as weight_decay=0.01.")
+    learning_rate: float = option(
+        2e-6,
+        "Learning rate of everything that has none of its own.",
+        minimum=0,
+        level="basic",
+        saved_as="ss_learning_rate",
+    )
+    unet_lr: float | None = option(
+        None, "Learning rate of the U-Net's part; 0 leaves it out.", minimum=0, level="basic", saved_as="ss_unet_lr"
+    )
+    text_encoder_lr: tuple[float, ...] = option(
+        (),
+        "Learning rate of the text encoder's part; 0 leaves it out.",
+        minimum=0,
+        level="basic",
+        saved_as="ss_text_encoder_lr",
+    )
+    max_grad_norm: float = option(
+        1.0, "Gradients are scaled down to this norm; 0 switches it off.", minimum=0, saved_as="ss_max_grad_norm"
+    )
+    fused_backward_pass: bool = option(
+        False,
+        "Update weights while gradients are computed; Adafactor without accumulation only.",
+        level="expert",
+        no_effect="A network's gradients are small, so that there is nothing to save.",
+    )
+
+    rules = (
+        Conflicts("use_8bit_adam", "optimizer_type", because=ONE_OPTIMIZER),
+        Conflicts("use_lion_optimizer", "optimizer_type", because=ONE_OPTIMIZER),
+        Conflicts("use_8bit_adam", "use_lion_optimizer", because=ONE_OPTIMIZER),
+    )
+
+    @property
+    def chosen(self) -> str:
+        """Name of the optimizer, old spellings included."""
+        if self.use_8bit_adam:
+            return "AdamW8bit"
+        return "Lion" if self.use_lion_optimizer else self.optimizer_type or "AdamW"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerOptions:
+    """How the learning rate changes over the run."""
+
+    lr_scheduler: str = option(
+        "constant",
+        "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, adafactor, inverse_sqrt, "
+        "cosine_with_min_lr, warmup_stable_decay, piecewise_constant.",
+        level="basic",
+        saved_as="ss_lr_scheduler",
+    )
+    lr_scheduler_type: str = option(
+        "", "A class instead: a name of torch.optim.lr_scheduler, or package.Class; wins.", level="expert"
+    )
+    lr_scheduler_args: tuple[str, ...] = option((), "Arguments of the schedule as key=value.", level="expert")
+    lr_warmup_steps: int | float = option(
+        0,
+        "Steps in which the rate rises from zero: a count, a ratio below 1 of all steps, or a percentage.",
+        parse=count_or_ratio,
+        minimum=0,
+        level="basic",
+        saved_as="ss_lr_warmup_steps",
+    )
+    lr_decay_steps: int | float = option(
+        0,
+        "Steps in which the rate falls at the end (warmup_stable_decay).",
+        parse=count_or_ratio,
+        minimum=0,
+        level="expert",
+    )
+    lr_scheduler_num_cycles: int = option(1, "Restarts of cosine_with_restarts.", minimum=1)
+    lr_scheduler_power: float = option(1.0, "Power of the polynomial schedule.", level="expert")
+    lr_scheduler_timescale: int | None = option(
+        None, "Time scale of inverse_sqrt; not given: the warm-up, or 10000.", minimum=1, level="expert"
+    )
+    lr_scheduler_min_lr_ratio: float | None = option(
+        None,
+        "Lowest rate as a fraction of the first (cosine_with_min_lr, warmup_stable_decay).",
+        minimum=0,
+        maximum=1,
+        level="expert",
+    )

@@ -1,0 +1,40 @@
+"""Pictures drawn while training goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .spec import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions:
+    """Pictures drawn while training goes on."""
+
+    sample_every_n_steps: int | None = option(None, "Draw after every N steps.", level="basic")
+    sample_every_n_epochs: int | None = option(None, "Draw after every N epochs; wins.", level="basic")
+    sample_at_first: bool = option(False, "Draw before the first step too.")
+    sample_prompts: str | None = option(None, "Prompt file (.txt, .toml, .json).", level="basic")
+    sample_sampler: str = option(
+        "ddim",
+        "Sampler of the pictures.",
+        choices=(
+            "ddim",
+            "pndm",
+            "lms",
+            "euler",
+            "euler_a",
+            "heun",
+            "dpm_2",
+            "dpm_2_a",
+            "dpmsolver",
+            "dpmsolver++",
+            "dpmsingle",
+            "dpm++_2m_karras",
+            "k_lms",
+            "k_euler",
+            "k_euler_a",
+            "k_dpm_2",
+            "k_dpm_2_a",
+        ),
+    )
