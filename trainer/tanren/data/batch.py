@@ -17,6 +17,16 @@ class SampleKey(NamedTuple):
     repeat: int
 
 
+@dataclass(frozen=True)
+class LatentGeometry:
+    """How pixels become latents: `latents = scale * (posterior sample - shift)`, `downscale` pixels a cell."""
+
+    channels: int
+    downscale: int
+    scale: float
+    shift: float = 0.0
+
+
 @dataclass
 class TextStates:
     """What the text encoders say about B captions.
@@ -41,6 +51,8 @@ class Batch:
         bucket_wh: pixels.
         latents: (B, C, h, w) float32, after the VAE scale; None when `pixels` are to be encoded in the step.
         pixels: (B, 3, H, W) float32 in -1..1; None when `latents` are given.
+        posterior_noise: (B, C, h, w) float32 standard normal, for the VAE's sample; None when `latents` are given. It
+            depends on the picture's content alone, so that training without a latent cache sees the cache's latents.
         text: cached text states, or None when captions are to be encoded in the step.
         mask: (B, 1, h, w) float32 in 0..1 at latent size, or None when no sample has one.
         loss_weights: (B,) float32: prior_loss_weight for regularization pictures, else 1.
@@ -54,6 +66,7 @@ class Batch:
     bucket_wh: tuple[int, int]
     latents: Tensor | None
     pixels: Tensor | None
+    posterior_noise: Tensor | None
     text: TextStates | None
     mask: Tensor | None
     loss_weights: Tensor

@@ -9,20 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.batch import TextStates
+from ..data.batch import LatentGeometry, TextStates
 from ..diffusion.schedules import NoiseSchedule
 from ..events import Report
 from ..options.spec import Settings
-
-
-@dataclass(frozen=True)
-class LatentGeometry:
-    """How pixels become latents: `latents = scale * (posterior sample - shift)`, `downscale` pixels a cell."""
-
-    channels: int
-    downscale: int
-    scale: float
-    shift: float = 0.0
 
 
 @dataclass(frozen=True)
