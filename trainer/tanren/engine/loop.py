@@ -1,0 +1,158 @@
+"""The training loop of every method: epochs, updates, and what happens between them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+from ..errors import StoppedOnRequest
+from ..events import Report
+from ..options.dataset import DatasetOptions
+from ..options.optimizer import OptimizerOptions
+from ..options.network import NetworkOptions
+from ..options.spec import Settings
+
+from .memory import peak_memory
+from .readback import Readback, StepNumbers
+from .run import Run
+from .saver import Saver
+from .step import TrainingStep
+from .validation import Validation
+
+
+def fit(run: Run, saver: Saver, settings: Settings, report: Report) -> None:
+    """Train `run` from its start to its end.
+
+    Raises:
+        StoppedOnRequest: somebody asked; everything needed to go on is saved.
+        NumericError: too many updates had no finite loss or gradient.
+    """
+    loop = Loop(run, saver, settings, report)
+    report.tell("phase", name="train", done=run.start.step, total=run.counts.max_train_steps)
+    loop.before()
+    while loop.position.epoch < run.counts.num_epochs and not loop.is_done:
+        loop.one_epoch()
+    loop.after()
+
+
+class Loop:
+    """State of a running training; `fit` reads as its table of contents."""
+
+    def __init__(self, run: Run, saver: Saver, settings: Settings, report: Report) -> None:
+        self.run, self.saver, self.report = run, saver, report
+        self.position = run.start
+        self.average, self.watch = saver.average, saver.watch
+        self.readback = Readback(run.precision.device)
+        self.validation = Validation(run, settings[DatasetOptions], report)
+        self.step = TrainingStep(
+            run.objective,
+            run.network,
+            run.optimizer,
+            run.scheduler,
+            run.precision,
+            run.processes,
+            seed=run.seed,
+            max_grad_norm=settings[OptimizerOptions].max_grad_norm,
+            scale_weight_norms=settings[NetworkOptions].scale_weight_norms,
+        )
+        saver.scaler = self.step.scaler
+        self._step_started = time.monotonic()
+        self._first_step_of_epoch = run.start.step
+
+    @property
+    def is_done(self) -> bool:
+        """True when the last update is made."""
+        return self.position.step >= self.run.counts.max_train_steps
+
+    def before(self) -> None:
+        """What happens once, before the first update."""
+        if self.run.previews is not None and self.position.step == 0:
+            self._sample(at_start=True)
+
+    def one_epoch(self) -> None:
+        """All further updates of the current epoch, then what is due after an epoch."""
+        run = self.run
+        run.network.on_epoch_start()
+        self._first_step_of_epoch = self.position.step - -(-self.position.batch // run.accumulation)
+        self._step_started = time.monotonic()
+        with closing(run.groups(self.position)) as groups:
+            for group in groups:
+                self._one_update(group)
+                if self.is_done:
+                    break
+        self._tell_steps(self.readback.flush())
+        self.position = self.position.after_epoch()
+        self.report.tell("epoch", step=self.position.step, epoch=self.position.epoch, average=self.average.value)
+        self.saver.after_epoch(self.position)
+        self.validation.after_epoch(self.position, self.average.value)
+        self._sample(epoch_end=True)
+
+    def after(self) -> None:
+        """Write the final files."""
+        self.saver.finish(self.position)
+
+    def _one_update(self, group: list[object]) -> None:
+        tensors = self.step(group, self.position.step)  # type: ignore[arg-type]
+        self.position = self.position.after_update(len(group))
+        self.readback.push(self.position.step, tensors)
+        self._tell_steps(self.readback.arrived())
+        self._sample()
+        self.saver.after_step(self.position, settled=self._settle)
+        self.validation.after_step(self.position, self.average.value)
+        self._answer_requests()
+
+    def _settle(self) -> None:
+        self._tell_steps(self.readback.flush())
+
+    def _sample(self, *, at_start: bool = False, epoch_end: bool = False, on_request: bool = False) -> None:
+        if self.run.previews is None:
+            return
+        self.run.previews.maybe(
+            step=self.position.step,
+            epoch=self.position.epoch,
+            at_start=at_start,
+            epoch_end=epoch_end,
+            on_request=on_request,
+        )
+
+    def _answer_requests(self) -> None:
+        asked = self.run.processes.agree(self.report.asked())
+        if "sample" in asked:
+            self._sample(on_request=True)
+        if "save" in asked:
+            self._settle()
+            self.saver.save_now(self.position)
+        if "stop" in asked and not self.is_done:
+            self._settle()
+            folder = self.saver.save_to_resume(self.position)
+            raise StoppedOnRequest(f"Stopped at step {self.position.step}; resume with --resume={folder}")
+
+    def _tell_steps(self, arrived: list[StepNumbers]) -> None:
+        for numbers in arrived:
+            now = time.monotonic()
+            seconds, self._step_started = now - self._step_started, now
+            if numbers.finite:
+                self.average.add(
+                    epoch=self.position.epoch,
+                    step_in_epoch=numbers.step - 1 - self._first_step_of_epoch,
+                    loss=numbers.loss,
+                )
+            rates, effective = self.run.step_rates()
+            self.report.tell(
+                "step",
+                step=numbers.step,
+                epoch=self.position.epoch + 1,
+                loss=numbers.loss,
+                average=self.average.value,
+                lr=rates,
+                effective_lr=effective,
+                seconds=seconds,
+                memory=peak_memory(self.run.precision.device),
+                grad_norm=numbers.grad_norm,
+                keys_scaled=numbers.keys_scaled,
+                mean_key_norm=numbers.mean_key_norm,
+                max_key_norm=numbers.max_key_norm,
+            )
+            self.watch.add(step=numbers.step, finite=numbers.finite, last_good=self.saver.last_good)
+
+

@@ -1,0 +1,58 @@
+"""In which dtype the frozen model computes and the network learns."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import torch
+
+from ..events import Report
+from ..families.base import Placement
+from ..options.model import ModelOptions
+from ..options.training import TrainingOptions
+
+DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What `--mixed_precision` became on this device.
+
+    Args:
+        used: "no", "fp16" or "bf16": what really computes; recorded in the metadata.
+        compute: dtype of the frozen weights and activations.
+        network: dtype of the trained weights and their gradients.
+        scales_loss: float16 gradients underflow, so the loss is scaled; only with float32 trained weights.
+    """
+
+    used: str
+    compute: torch.dtype
+    network: torch.dtype
+    device: torch.device
+
+    @property
+    def scales_loss(self) -> bool:
+        return self.compute is torch.float16
+
+    def autocast(self, needed: bool) -> contextlib.AbstractContextManager[object]:
+        """Autocast for networks that do not cast for themselves."""
+        if not needed or self.compute is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.compute)
+
+
+def choose_precision(training: TrainingOptions, device: torch.device, report: Report) -> Precision:
+    """Take the asked precision, or float32 where a CPU is asked for float16."""
+    used = training.mixed_precision
+    if used == "fp16" and device.type == "cpu":
+        report.warning("fp16 needs a GPU: this run computes in float32 (the file's metadata says so).")
+        used = "no"
+    full = (training.full_fp16 or training.full_bf16) and used != "no"
+    return Precision(used, DTYPES[used], DTYPES[used] if full else torch.float32, device)
+
+
+def place(precision: Precision, model: ModelOptions) -> Placement:
+    """Where and how the frozen parts live."""
+    vae_dtype = torch.float32 if model.no_half_vae else precision.compute
+    return Placement(precision.device, precision.compute, vae_dtype)

@@ -1,0 +1,64 @@
+"""One process or many: which device, who am I, and the average over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from torch import Tensor
+
+from ..options.training import TrainingOptions
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of this run, as `accelerate launch`, `torchrun` or plain `python` started them."""
+
+    device: torch.device
+    index: int = 0
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """True for the only process that writes."""
+        return self.index == 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over the processes, in one message per dtype."""
+        if self.count == 1 or not tensors:
+            return
+        for dtype in {tensor.dtype for tensor in tensors}:
+            same = [tensor for tensor in tensors if tensor.dtype is dtype]
+            flat = torch.cat([tensor.reshape(-1) for tensor in same])
+            torch.distributed.all_reduce(flat)
+            flat /= self.count
+            torch._foreach_copy_(same, [part.view_as(t) for part, t in zip(_split(flat, same), same, strict=True)])
+
+    def wait(self) -> None:
+        """Return when every process is here."""
+        if self.count > 1:
+            torch.distributed.barrier()
+
+    def agree(self, words: set[str]) -> set[str]:
+        """The union of everybody's words, the same in every process."""
+        if self.count == 1:
+            return words
+        heard: list[set[str]] = [set() for _ in range(self.count)]
+        torch.distributed.all_gather_object(heard, words)
+        return set().union(*heard)
+
+
+def start_processes(training: TrainingOptions) -> Processes:
+    """Join the process group that the launcher prepared, if any, and take this process's device."""
+    handlers = []
+    if training.ddp_timeout:
+        handlers.append(InitProcessGroupKwargs(timeout=timedelta(minutes=training.ddp_timeout)))
+    accelerator = Accelerator(kwargs_handlers=handlers)
+    return Processes(accelerator.device, accelerator.process_index, accelerator.num_processes)
+
+
+def _split(flat: Tensor, like: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return flat.split([tensor.numel() for tensor in like])

@@ -1,0 +1,124 @@
+"""One optimizer update: forward and backward of each micro-batch, reduce, check, clip, step.
+
+Nothing here waits for the device: losses and norms stay tensors, and a step whose loss or gradient is not finite is
+skipped on the device where the optimizer can do that (fused Adam kinds), else after one look at a single flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..data.draws import draw_seed
+from ..networks.base import MaxNorm, TrainedNetwork
+from .precision import Precision
+from .processes import Processes
+
+
+class Inputs(Protocol):
+    """What an objective needs for one micro-batch, made on the CPU."""
+
+    def to(self, device: torch.device) -> Any:
+        """The same on the device, without waiting."""
+
+
+class Objective(Protocol):
+    """Turns one micro-batch into a loss."""
+
+    def loss(self, inputs: Any) -> Any:
+        """A result with `.loss`, a scalar tensor on the device."""
+
+
+@dataclass(frozen=True)
+class StepTensors:
+    """What one update left behind, still on the device.
+
+    Args:
+        loss: mean over the micro-batches and processes.
+        grad_norm: L2 norm of the whole gradient before clipping.
+        finite: False when the update was skipped.
+        max_norm: outcome of `--scale_weight_norms`.
+    """
+
+    loss: Tensor
+    grad_norm: Tensor
+    finite: Tensor
+    max_norm: MaxNorm | None
+
+
+class TrainingStep:
+    """Everything that happens between two values of the step counter."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        network: TrainedNetwork,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
+        precision: Precision,
+        processes: Processes,
+        *,
+        seed: int,
+        max_grad_norm: float,
+        scale_weight_norms: float | None,
+    ) -> None:
+        self.objective, self.network, self.optimizer, self.scheduler = objective, network, optimizer, scheduler
+        self.precision, self.processes = precision, processes
+        self.seed, self.max_grad_norm, self.scale_weight_norms = seed, max_grad_norm, scale_weight_norms
+        self.parameters = list(network.trainable())
+        self.scaler = torch.amp.GradScaler(precision.device.type, enabled=precision.scales_loss)
+        self.skips_on_device = precision.device.type == "cuda" and _takes_found_inf(optimizer)
+
+    def __call__(self, group: Sequence[Inputs], step: int) -> StepTensors:
+        """Update the network from the micro-batches of `group`; `step` is the number of updates before this one."""
+        self.network.on_step_start()
+        loss = self._accumulate(group, step)
+        self._reduce(loss)
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        finite = torch.isfinite(norm) & torch.isfinite(loss)
+        if self.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
+        self._update(finite)
+        self.scheduler.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        limit = self.scale_weight_norms
+        return StepTensors(loss, norm, finite, self.network.apply_max_norm(limit) if limit else None)
+
+    def _accumulate(self, group: Sequence[Inputs], step: int) -> Tensor:
+        total = torch.zeros((), device=self.precision.device)
+        for micro, inputs in enumerate(group):
+            # Dropout draws from the global stream; seeding it here makes a resumed run draw the same.
+            torch.manual_seed(draw_seed(self.seed, "dropout", step, micro, self.processes.index))
+            with self.precision.autocast(self.network.needs_autocast):
+                loss = self.objective.loss(inputs.to(self.precision.device)).loss / len(group)
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        return total
+
+    def _reduce(self, loss: Tensor) -> None:
+        if self.processes.count == 1:
+            return
+        for parameter in self.parameters:
+            # Module dropout can leave a layer without a gradient in one process only.
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.processes.average([loss, *(p.grad for p in self.parameters if p.grad is not None)])
+
+    def _update(self, finite: Tensor) -> None:
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        elif self.skips_on_device:
+            self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif bool(finite):
+            self.optimizer.step()
+
+
+def _takes_found_inf(optimizer: torch.optim.Optimizer) -> bool:
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))

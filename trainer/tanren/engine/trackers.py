@@ -1,0 +1,104 @@
+"""TensorBoard and Weights & Biases, with the tags people overlay old runs by.
+
+Layout: `<logging_dir>/<log_prefix><YYYYmmddHHMMSS>/<tracker name>/events…`. Failures are warnings: a tracker never ends a run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
+
+from ..events import Event
+from ..formats.toml_file import read_toml
+from ..options.tracking import TrackingOptions
+
+log = logging.getLogger("tanren")
+
+
+class Trackers:
+    """A sink that hands numbers to the trackers the user asked for."""
+
+    def __init__(self, trackers: list[GeneralTracker]) -> None:
+        self._trackers = trackers
+
+    def __call__(self, event: Event) -> None:
+        """One event; only numbers and pictures are of interest."""
+        values = _scalars(event)
+        for tracker in list(self._trackers):
+            try:
+                if values:
+                    tracker.log(values, step=event["step"])
+                if event["kind"] == "sample" and isinstance(tracker, WandBTracker):
+                    _log_picture(tracker, event)
+            except Exception as error:  # noqa: BLE001 - whatever a tracker raises, training goes on
+                log.warning("The tracker %s failed and is switched off: %s", tracker.name, error)
+                self._trackers.remove(tracker)
+
+    def finish(self) -> None:
+        """Write out what is buffered."""
+        for tracker in self._trackers:
+            tracker.finish()
+
+
+def open_trackers(options: TrackingOptions, default_name: str, config: dict[str, Any]) -> Trackers:
+    """The trackers of `--log_with` (TensorBoard when only `--logging_dir` is given)."""
+    kinds = _kinds(options)
+    if not kinds:
+        return Trackers([])
+    name = options.log_tracker_name or default_name
+    folder = None
+    if options.logging_dir:
+        folder = Path(options.logging_dir) / f"{options.log_prefix or ''}{time.strftime('%Y%m%d%H%M%S')}"
+        folder.mkdir(parents=True, exist_ok=True)
+    extra = read_toml(Path(options.log_tracker_config)) if options.log_tracker_config else {}
+    trackers: list[GeneralTracker] = []
+    if "tensorboard" in kinds:
+        trackers.append(TensorBoardTracker(name, str(folder), **extra.get("tensorboard", {})))
+    if "wandb" in kinds:
+        wandb = {"name": options.wandb_run_name} if options.wandb_run_name else {}
+        if folder is not None:
+            wandb["dir"] = str(folder)
+        trackers.append(WandBTracker(name, **{**wandb, **extra.get("wandb", {})}))
+    if config and options.log_config:
+        for tracker in trackers:
+            tracker.store_init_configuration(config)
+    return Trackers(trackers)
+
+
+def _kinds(options: TrackingOptions) -> set[str]:
+    if options.log_with == "all":
+        return {"tensorboard", "wandb"}
+    if options.log_with:
+        return {options.log_with}
+    return {"tensorboard"} if options.logging_dir else set()
+
+
+def _scalars(event: Event) -> dict[str, float]:
+    if event["kind"] == "step":
+        values = {"loss/current": event["loss"], "loss/average": event["average"], "norm/avg_grad_norm": event["grad_norm"]}
+        values |= {f"lr/{group}": rate for group, rate in event["lr"].items()}
+        values |= {f"lr/d*lr/{group}": rate for group, rate in event["effective_lr"].items()}
+        if event.get("max_key_norm") is not None:
+            values |= {
+                "max_norm/keys_scaled": event["keys_scaled"],
+                "max_norm/max_key_norm": event["max_key_norm"],
+                "norm/avg_key_norm": event["mean_key_norm"],
+            }
+        return values
+    if event["kind"] == "epoch":
+        return {"loss/epoch_average": event["average"]}
+    if event["kind"] == "validation":
+        kind = event["every"]
+        return {
+            f"loss/validation/{kind}_average": event["average"],
+            f"loss/validation/{kind}_divergence": event["average"] - event["train_average"],
+        }
+    return {}
+
+
+def _log_picture(tracker: WandBTracker, event: Event) -> None:
+    tracker.log_images({f"sample_{event.get('index', 0)}": [event["file"]]}, step=event.get("step"))
