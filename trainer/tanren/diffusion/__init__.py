@@ -1,0 +1,1 @@
+"""Mathematics of diffusion: schedules, timesteps, noise, losses and samplers."""

@@ -1,6 +1,6 @@
 """How much noise there is at each timestep, and the mixtures of latents and noise that follow from it.
 
-Source: Ho et al. 2020, arXiv:2006.11239, section 2; the scaled-linear betas are those Stable Diffusion was trained with.
+Source: Ho et al. 2020, arXiv:2006.11239, section 2. Stable Diffusion was trained with scaled-linear betas.
 """
 
 from __future__ import annotations
@@ -24,39 +24,40 @@ class NoiseSchedule:
     """Tables over the integer timesteps 0 (almost clean) to 999 (almost noise), all on one device.
 
     Args:
-        alphas_cumprod: (1000,) float32, the share of the latents' variance that is left.
+        signal, spread: (1000,) float32, √ᾱ and √(1−ᾱ): how much of the latents and of the noise the mixture holds.
         snr: (1000,) float32, signal to noise ratio of the betas the model was trained with. It stays as it is when the
             terminal SNR is set to zero, because loss weights divide by it.
     """
 
-    alphas_cumprod: Tensor
+    signal: Tensor
+    spread: Tensor
     snr: Tensor
 
     @classmethod
     def stable_diffusion(cls) -> NoiseSchedule:
         """The schedule of SD 1, SD 2 and SDXL, computed in float64."""
         alphas_cumprod = torch.cumprod(1 - scaled_linear_betas(), dim=0)
-        return cls(alphas_cumprod.float(), (alphas_cumprod / (1 - alphas_cumprod)).float())
+        snr = alphas_cumprod / (1 - alphas_cumprod)
+        return cls(alphas_cumprod.sqrt().float(), (1 - alphas_cumprod).sqrt().float(), snr.float())
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """(1000,) float32: ᾱ, the share of the latents' variance that is left."""
+        return self.signal.square()
 
     def zero_terminal_snr(self) -> NoiseSchedule:
         """The same schedule shifted and stretched so that the last timestep is pure noise; `snr` stays.
 
         Source: Lin et al. 2023, arXiv:2305.08891, algorithm 1.
         """
-        sqrt_alphas = self.alphas_cumprod.double().sqrt()
-        first, last = sqrt_alphas[0], sqrt_alphas[-1]
-        stretched = (sqrt_alphas - last) * first / (first - last)
-        return NoiseSchedule((stretched**2).float(), self.snr)
-
-    def betas(self) -> Tensor:
-        """(1000,) float32, rebuilt from the ratios of neighbouring `alphas_cumprod`; what samplers ask for."""
-        alphas_cumprod = self.alphas_cumprod.double()
-        before = torch.cat([torch.ones_like(alphas_cumprod[:1]), alphas_cumprod[:-1]])
-        return (1 - alphas_cumprod / before).float()
+        signal = self.signal.double()
+        first, last = signal[0], signal[-1]
+        signal = (signal - last) * first / (first - last)
+        return NoiseSchedule(signal.float(), (1 - signal**2).sqrt().float(), self.snr)
 
     def to(self, device: torch.device) -> NoiseSchedule:
         """The same tables on another device."""
-        return NoiseSchedule(self.alphas_cumprod.to(device), self.snr.to(device))
+        return NoiseSchedule(self.signal.to(device), self.spread.to(device), self.snr.to(device))
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Noisy latents √ᾱ·latents + √(1−ᾱ)·noise.
@@ -77,5 +78,6 @@ class NoiseSchedule:
         return signal * noise - spread * latents
 
     def _mixture(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-        alpha_bar = self.alphas_cumprod[timesteps].view(-1, *[1] * (latents.ndim - 1))
-        return alpha_bar.sqrt().to(latents.dtype), (1 - alpha_bar).sqrt().to(latents.dtype)
+        shape = (-1, *[1] * (latents.ndim - 1))
+        signal, spread = self.signal[timesteps].view(shape), self.spread[timesteps].view(shape)
+        return signal.to(latents.dtype), spread.to(latents.dtype)

@@ -1,0 +1,1 @@
+"""What a step should bring closer: a prediction and its target."""
