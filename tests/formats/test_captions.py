@@ -1,0 +1,82 @@
+import pytest
+from tanren.errors import DataError
+from tanren.formats.captions import caption_names, read_caption
+
+
+def written(tmp_path, data):
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.rule("txt-01")
+def test_byte_order_mark_is_removed(tmp_path):
+    assert read_caption(written(tmp_path, b"\xef\xbb\xbfa cat\n")).text == "a cat"
+
+
+@pytest.mark.rule("txt-02")
+def test_other_encodings_are_refused_with_byte_offset_and_likely_encoding(tmp_path):
+    path = written(tmp_path, b"a " + "猫がいる".encode("cp932"))
+
+    with pytest.raises(DataError) as refused:
+        read_caption(path)
+
+    assert refused.value.code == 3
+    assert refused.value.where == path
+    assert refused.value.what == "The text is not in utf-8: byte 2 does not fit."
+    assert refused.value.why == "It looks like cp932."
+    assert "--caption_encoding=cp932" in refused.value.fix
+
+
+@pytest.mark.rule("txt-02")
+@pytest.mark.parametrize(("encoding", "text"), [("cp932", "猫がいる"), ("gbk", "一只猫坐着"), ("utf-16", "a cat")])
+def test_the_named_encoding_is_used(tmp_path, encoding, text):
+    assert read_caption(written(tmp_path, text.encode(encoding)), encoding).text == text
+
+
+@pytest.mark.rule("txt-02")
+def test_utf_16_is_recognised(tmp_path):
+    with pytest.raises(DataError, match="not in utf-8") as refused:
+        read_caption(written(tmp_path, "a cat".encode("utf-16")))
+    assert "utf-16" in refused.value.why
+
+
+@pytest.mark.rule("txt-03")
+@pytest.mark.parametrize("data", [b"", b"  \r\n \n", b"\xef\xbb\xbf"])
+def test_empty_captions_are_refused(tmp_path, data):
+    with pytest.raises(DataError, match="The caption is empty"):
+        read_caption(written(tmp_path, data))
+
+
+@pytest.mark.rule("txt-03")
+def test_a_nul_character_is_refused(tmp_path):
+    with pytest.raises(DataError, match="NUL character"):
+        read_caption(written(tmp_path, b"a\x00cat"))
+
+
+@pytest.mark.rule("txt-03")
+def test_captions_of_more_than_64_kib_are_refused(tmp_path):
+    assert len(read_caption(written(tmp_path, b"a" * 65536)).text) == 65536
+    with pytest.raises(DataError, match="longer than 65536 bytes"):
+        read_caption(written(tmp_path, b"a" * 65537))
+
+
+@pytest.mark.rule("txt-03")
+def test_only_the_first_line_counts_and_further_ones_are_counted(tmp_path):
+    assert read_caption(written(tmp_path, b" a cat \r\nsecond\r\n\r\nthird")) == ("a cat", 2)
+
+
+@pytest.mark.rule("txt-03")
+def test_with_all_lines_blank_ones_are_left_out(tmp_path):
+    assert read_caption(written(tmp_path, b"\r\na cat\r\n\r\n b \r\n"), all_lines=True) == ("a cat\nb", 0)
+
+
+@pytest.mark.rule("txt-03")
+def test_a_blank_first_line_is_refused_because_only_it_would_count(tmp_path):
+    with pytest.raises(DataError, match="first line of the caption is blank"):
+        read_caption(written(tmp_path, b"\n a cat"))
+
+
+def test_pictures_of_face_detection_share_a_caption():
+    assert caption_names("photo_1_100_80_64_60", ".txt") == ["photo_1_100_80_64_60.txt", "photo_1.txt"]
+    assert caption_names("a_b_c", ".txt") == ["a_b_c.txt"]
