@@ -7,6 +7,7 @@ the two special tokens; 49408 entries, equal to the vocab.json that comes with S
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 from transformers import CLIPTokenizer
 
@@ -53,9 +54,11 @@ def clip_tokenizer(pad_token_id: int = EOS_TOKEN_ID) -> CLIPTokenizer:
     """
     merges = read_merges()
     vocabulary = {token: number for number, token in enumerate(build_vocabulary(merges))}
+    # transformers' annotation says lines; what it builds on takes pairs.
+    pairs: Any = merges
     tokenizer = CLIPTokenizer(
         vocab=vocabulary,
-        merges=merges,
+        merges=pairs,
         model_max_length=MODEL_MAX_LENGTH,
         bos_token=BOS,
         eos_token=EOS,

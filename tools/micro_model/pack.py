@@ -1,0 +1,77 @@
+"""Step 4: the parts as one checkpoint file in Stable Diffusion's own layout, half precision, same bytes each time.
+
+PYTHONPATH=trainer python tools/micro_model/pack.py WORK_DIR trainer/tanren/assets/micro/micro-sd.safetensors
+"""
+
+import argparse
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from configs import MICRO_SD, MicroConfig
+from safetensors.numpy import load_file
+from tanren.models import unet_keys, vae_keys
+from tanren.models.configs import CONFIG_ENTRY, Configs, header_entry
+
+TEXT_PREFIX = "cond_stage_model.transformer.text_model."
+Tensors = dict[str, np.ndarray]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work_dir", type=Path)
+    parser.add_argument("target", type=Path)
+    arguments = parser.parse_args()
+    tensors = as_single_file(arguments.work_dir)
+    arguments.target.write_bytes(safetensors_bytes(tensors, metadata(MICRO_SD)))
+    content = arguments.target.read_bytes()
+    print(f"{len(tensors)} tensors, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+
+
+def as_single_file(work_dir: Path) -> Tensors:
+    """All weights under their ldm names, float16."""
+    polished = work_dir / "vae_polished"
+    vae_dir = polished if polished.exists() else work_dir / "vae"
+    unet = load_file(work_dir / "unet" / "diffusion_pytorch_model.safetensors")
+    vae = load_file(vae_dir / "diffusion_pytorch_model.safetensors")
+    text = load_file(work_dir / "text_encoder" / "model.safetensors")
+
+    unet = renamed_all(unet, unet_keys.unet_table(), unet_keys.PREFIX)
+    vae = renamed_all(vae, vae_keys.vae_table(), vae_keys.PREFIX)
+    for name in [name for name in vae if ".attn_1." in name and vae[name].ndim == 2]:
+        vae[name] = vae[name][:, :, None, None]  # ldm keeps these projections as 1x1 convolutions
+    text = {TEXT_PREFIX + name.removeprefix("text_model."): tensor for name, tensor in text.items()}
+    return {name: tensor.astype(np.float16) for name, tensor in (unet | vae | text).items()}
+
+
+def renamed_all(tensors: Tensors, table: Mapping[str, str], prefix: str) -> Tensors:
+    found = {unet_keys.renamed(name, table): tensor for name, tensor in tensors.items()}
+    assert None not in found and len(found) == len(tensors)
+    return {f"{prefix}{name}": tensor for name, tensor in found.items()}
+
+
+def metadata(config: MicroConfig) -> dict[str, str]:
+    configs = Configs(config.family, config.unet, config.vae, (config.text_encoder,))
+    return {"format": "pt", CONFIG_ENTRY: header_entry(configs)}
+
+
+def safetensors_bytes(tensors: Tensors, entries: Mapping[str, str]) -> bytes:
+    """The file with everything in sorted order; the library's own writer leaves the order of metadata open."""
+    header: dict[str, object] = {"__metadata__": dict(sorted(entries.items()))}
+    parts: list[bytes] = []
+    place = 0
+    for name, tensor in sorted(tensors.items()):
+        data = np.ascontiguousarray(tensor).tobytes()
+        header[name] = {"dtype": "F16", "shape": list(tensor.shape), "data_offsets": [place, place + len(data)]}
+        parts.append(data)
+        place += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + b"".join(parts)
+
+
+if __name__ == "__main__":
+    main()
