@@ -18,19 +18,26 @@ class DatasetOptions:
         None,
         "Dataset file (.toml or .json) with [[datasets]] and [[datasets.subsets]]; replaces the folder options.",
         level="basic",
+        path="file",
     )
     train_data_dir: str | None = option(
         None,
         "Parent of the <repeats>_<name> folders with the training pictures; with --in_json the folder of the pictures.",
         level="basic",
+        path="folder",
     )
-    reg_data_dir: str | None = option(None, "Parent of the <repeats>_<class> folders with regularization pictures.")
-    in_json: str | None = option(None, "Metadata file (.json or .jsonl) with captions and tags by picture.")
+    reg_data_dir: str | None = option(
+        None, "Parent of the <repeats>_<class> folders with regularization pictures.", path="folder"
+    )
+    in_json: str | None = option(
+        None, "Metadata file (.json or .jsonl) with captions and tags by picture.", path="file"
+    )
     dataset_repeats: int = option(1, "Repeats of every picture of --in_json.", minimum=1)
     conditioning_data_dir: str | None = option(
         None,
         "Folder of mask pictures.",
         no_effect="With folders alone no masks are read; name the folder in a dataset file, or use --alpha_mask.",
+        path="folder",
     )
     masked_loss: bool = option(False, "Weigh the loss by the mask pictures named in the dataset file.")
     alpha_mask: bool = option(False, "Use the pictures' alpha channel as mask of the loss.")

@@ -12,8 +12,15 @@ class JobOptions:
     """The run as a folder, and the program's own folder."""
 
     job_dir: str | None = option(
-        None, "Run as a job: events, control, result and checkpoints live in this folder.", level="expert"
+        None,
+        "Run as a job: events, control, result and checkpoints live in this folder.",
+        level="expert",
+        path="folder",
     )
     data_dir: str | None = option(
-        None, "Folder of runs, caches and presets; TANREN_DATA names it too.", aliases=("data-dir",), level="expert"
+        None,
+        "Folder of runs, caches and presets; TANREN_DATA names it too.",
+        aliases=("data-dir",),
+        level="expert",
+        path="folder",
     )

@@ -17,6 +17,7 @@ class ModelOptions:
         "Base model: a .safetensors or .ckpt file, a diffusers folder, or a hub id.",
         level="basic",
         saved_as="ss_sd_model_name",
+        path="file or folder",
     )
     v2: bool = option(False, "The base model is Stable Diffusion 2.x.", level="basic", saved_as="ss_v2")
     v_parameterization: bool = option(
@@ -32,6 +33,7 @@ class ModelOptions:
         None,
         "Another VAE in place of the base model's: a file, a diffusers folder or a hub id.",
         saved_as="ss_vae_name",
+        path="file or folder",
     )
     no_half_vae: bool = option(False, "Keep the VAE in float32 under fp16 or bf16, against black pictures.")
     tokenizer_cache_dir: str | None = option(
@@ -39,6 +41,7 @@ class ModelOptions:
         "Folder with tokenizers for use without a network.",
         level="expert",
         no_effect="CLIP's tokenizer is part of the package, nothing has to be fetched.",
+        path="folder",
     )
     disable_mmap_load_safetensors: bool = option(
         False, "Read safetensors into memory instead of mapping them; faster on WSL.", level="expert"
@@ -76,6 +79,7 @@ class AttentionOptions:
     xformers: bool = option(False, "xformers' attention; where it cannot be imported, PyTorch's own with a warning.")
     mem_eff_attn: bool = option(False, "Attention in slices: the least memory, slow.", level="expert")
     torch_compile: bool = option(False, "Compile the frozen model with torch.compile; slow to start.", level="expert")
+    # "no" is what kohya's GUI writes into its files when nothing is compiled.
     dynamo_backend: str = option(
         "inductor",
         "Back end of --torch_compile.",
@@ -92,6 +96,7 @@ class AttentionOptions:
             "tensort",
             "ipex",
             "tvm",
+            "no",
         ),
         parse=lower_choice,
         level="expert",

@@ -41,7 +41,7 @@ class NetworkOptions:
     network_args: tuple[str, ...] = option(
         (), "Further settings of the network as key=value, such as conv_dim=4.", saved_as="ss_network_args"
     )
-    network_weights: str | None = option(None, "Start from the weights of this file.")
+    network_weights: str | None = option(None, "Start from the weights of this file.", path="file")
     dim_from_weights: bool = option(False, "Take rank and alpha of every layer from --network_weights.")
     network_train_unet_only: bool = option(False, "Leave the text encoder as it is.", level="basic")
     network_train_text_encoder_only: bool = option(False, "Leave the U-Net as it is.")
@@ -51,7 +51,7 @@ class NetworkOptions:
         minimum=0,
         saved_as="ss_scale_weight_norms",
     )
-    base_weights: tuple[str, ...] = option((), "LoRA files merged into the base model before training.")
+    base_weights: tuple[str, ...] = option((), "LoRA files merged into the base model before training.", path="file")
     base_weights_multiplier: tuple[float, ...] = option((), "Strength of each of --base_weights; missing ones are 1.")
 
     rules = (

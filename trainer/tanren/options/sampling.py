@@ -14,7 +14,7 @@ class SamplingOptions:
     sample_every_n_steps: int | None = option(None, "Draw after every N steps.", level="basic")
     sample_every_n_epochs: int | None = option(None, "Draw after every N epochs; wins.", level="basic")
     sample_at_first: bool = option(False, "Draw before the first step too.")
-    sample_prompts: str | None = option(None, "Prompt file (.txt, .toml, .json).", level="basic")
+    sample_prompts: str | None = option(None, "Prompt file (.txt, .toml, .json).", level="basic", path="file")
     sample_sampler: str = option(
         "ddim",
         "Sampler of the pictures.",

@@ -11,7 +11,9 @@ from .spec import option
 class SavingOptions:
     """Files that the run leaves behind."""
 
-    output_dir: str | None = option(None, "Folder of the results; made when it is missing.", level="basic")
+    output_dir: str | None = option(
+        None, "Folder of the results; made when it is missing.", level="basic", path="folder"
+    )
     output_name: str | None = option(
         None,
         "Base name of the results. Not given: last, epoch-000001, at-step00000100.",
@@ -52,7 +54,11 @@ class MetadataOptions:
         None, "How to use the file.", level="expert", saved_as="modelspec.usage_hint"
     )
     metadata_thumbnail: str | None = option(
-        None, "Picture file, or data URL, shown with the model.", level="expert", saved_as="modelspec.thumbnail"
+        None,
+        "Picture file, or data URL, shown with the model.",
+        level="expert",
+        saved_as="modelspec.thumbnail",
+        path="file",
     )
     metadata_merged_from: str | None = option(
         None, "What it was merged from.", level="expert", saved_as="modelspec.merged_from"
@@ -70,7 +76,7 @@ class MetadataOptions:
 class ResumeOptions:
     """How an interrupted run goes on."""
 
-    resume: str | None = option(None, "State folder to go on from.", level="basic")
+    resume: str | None = option(None, "State folder to go on from.", level="basic", path="folder")
     initial_epoch: int | None = option(
         None, "Start the count at this epoch; 1 is the first.", minimum=1, level="expert"
     )

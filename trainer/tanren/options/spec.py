@@ -28,6 +28,7 @@ class OptionText:
         secret: never written to specs, logs or configs.
         no_effect: accepted for kohya's sake; the sentence says why nothing happens.
         aliases: other spellings of the flag on the command line, without dashes in front.
+        path: "file", "folder" or "file or folder" for an option that names one.
     """
 
     help: str
@@ -40,6 +41,7 @@ class OptionText:
     secret: bool = False
     no_effect: str = ""
     aliases: tuple[str, ...] = ()
+    path: str = ""
 
 
 def option(default: Any, help: str, **text: Any) -> Any:

@@ -1,0 +1,160 @@
+"""TOML files: read with the line of every key at hand, and written flat.
+
+Reading takes Python's own tomllib (3.11 and newer: TOML 1.0 and line numbers), else the `toml` package, else the copy
+of it in the trainer's environment, loaded by its path. Writing needs none of them: settings are flat, and TOML's basic
+strings are written like JSON's. Nothing else in the package touches TOML.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import EnvironmentProblem, UsageError
+from .limits import check_values, read_settings_text, too_deep
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class TomlFile:
+    """A parsed file that still knows its lines."""
+
+    path: Path
+    text: str
+    data: dict[str, Any]
+
+    def where(self, *names: str | int) -> str:
+        """`file:line` of a value, such as `where("datasets", 0, "subsets", 1, "image_dir")`; `file` when not found."""
+        line = line_of(self.text, names)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The data of a file; raises like `open_toml`."""
+    return open_toml(path).data
+
+
+def open_toml(path: Path) -> TomlFile:
+    """Read and parse a file.
+
+    Raises:
+        UsageError: unreadable, not UTF-8, larger than 4 MiB, a syntax error or duplicate key (file and line), NaN,
+            infinity or nesting deeper than 32.
+        EnvironmentProblem: this Python has nothing that reads TOML.
+    """
+    text = read_settings_text(path)
+    data = parse_toml(text, str(path))
+    return TomlFile(path, text, data)
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """Parse TOML text; `where` names it in messages."""
+    reader = _reader()
+    try:
+        data = reader.loads(text)
+    except RecursionError:
+        raise too_deep(where) from None
+    except ValueError as error:
+        # Both libraries derive their error from ValueError and put the line into the text.
+        line = re.search(r"line (\d+)", str(error))
+        raise UsageError(
+            where=f"{where}:{line[1]}" if line else where,
+            what=f"This is not valid TOML: {error}.",
+            fix=_syntax_hint(text, int(line[1]) if line else 0),
+        ) from None
+    except (IndexError, KeyError, TypeError, AttributeError) as error:
+        # The `toml` package fails in these ways on some malformed files.
+        raise UsageError(where=where, what=f"This is not valid TOML ({error!r}).") from None
+    check_values(data, where)
+    return data
+
+
+def _syntax_hint(text: str, line: int) -> str:
+    lines = text.splitlines()
+    if 0 < line <= len(lines) and "\\" in lines[line - 1]:
+        return "Backslashes are special inside double quotes: use 'single quotes' or / in paths."
+    return ""
+
+
+def _reader() -> ModuleType:
+    for name in ("tomllib", "toml"):
+        if importlib.util.find_spec(name) is not None:
+            return importlib.import_module(name)
+    for pattern in (".venv/lib/python3*/site-packages", ".venv/Lib/site-packages"):
+        for folder in sorted(REPOSITORY.glob(pattern)):
+            if (folder / "toml" / "__init__.py").is_file():
+                return _load_by_path(folder / "toml")
+    raise EnvironmentProblem(
+        what="This Python has nothing that reads TOML files.",
+        fix="Make the trainer's environment first: python launch.py setup.",
+    )
+
+
+def _load_by_path(package: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "toml", package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    if spec is None or spec.loader is None:
+        raise EnvironmentProblem(what=f"{package} cannot be loaded.", fix="Run python launch.py setup again.")
+    module = importlib.util.module_from_spec(spec)
+    # The package imports its own parts by the name `toml`.
+    sys.modules["toml"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def line_of(text: str, names: tuple[str | int, ...]) -> int | None:
+    """Line (from 1) on which a value is set, the line of its table's header when the key is not found, or None.
+
+    It reads headers and `key =` at the start of a line: enough to point a person to the place.
+    """
+    *table, key = names
+    current: list[str | int] = []
+    counts: dict[tuple[str | int, ...], int] = {}
+    header_line = None
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line)
+        if header:
+            current = _table_of(header[2], header[1] == "[[", counts)
+            if current[: len(names)] == list(names) or current == table:
+                header_line = header_line or number
+        elif current == table and re.match(rf"\s*[\"']?{re.escape(str(key))}[\"']?\s*=", line):
+            return number
+    return header_line
+
+
+def _table_of(header: str, is_array: bool, counts: dict[tuple[str | int, ...], int]) -> list[str | int]:
+    place: list[str | int] = []
+    parts = [part.strip().strip("\"'") for part in header.split(".")]
+    for index, part in enumerate(parts):
+        place.append(part)
+        name = tuple(place)
+        if is_array and index == len(parts) - 1:
+            counts[name] = counts.get(name, -1) + 1
+        if name in counts:
+            place.append(counts[name])
+    return place
+
+
+def write_flat(values: Mapping[str, object]) -> str:
+    """`key = value` lines of text, numbers, truths and lists of them, in the order given."""
+    return "".join(f"{key} = {_written(value)}\n" for key, value in values.items())
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_written(part) for part in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

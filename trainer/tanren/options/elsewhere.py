@@ -1,0 +1,39 @@
+"""Options that sd-scripts users know and that a command does not have: why, in one sentence each.
+
+On the command line they are an error; in --config_file, where old keys are carried along, a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+ABSENT = "It is known from sd-scripts, but not in this version."
+
+_NOT_IN_THIS_VERSION = """
+    fp8_base fp8_base_unet blocks_to_swap split_mode dataset_class
+    huggingface_repo_id huggingface_repo_type huggingface_path_in_repo huggingface_token huggingface_repo_visibility
+    save_state_to_huggingface resume_from_huggingface async_upload
+    deepspeed zero_stage offload_optimizer_device offload_optimizer_nvme_path offload_param_device
+    offload_param_nvme_path zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients
+"""
+
+_OF_OTHER_COMMANDS = {
+    "SDXL": "text_encoder_lr1 text_encoder_lr2",
+    "FLUX.1": """clip_l t5xxl ae model_type text_encoder_batch_size t5xxl_max_token_length apply_t5_attn_mask
+        guidance_scale timestep_sampling sigmoid_scale model_prediction_type discrete_flow_shift weighting_scheme
+        logit_mean logit_std mode_scale controlnet_model_name_or_path""",
+    "LECO": "prompts_file max_denoising_steps leco_denoise_guidance_scale",
+    "ControlNet-LLLite": "cond_emb_dim",
+    "DreamBooth (full model)": "learning_rate_te stop_text_encoder_training no_token_padding use_safetensors",
+}
+
+ELSEWHERE = dict.fromkeys(_NOT_IN_THIS_VERSION.split(), ABSENT) | {
+    name: f"It belongs to the training of {kind}."
+    for kind, names in _OF_OTHER_COMMANDS.items()
+    for name in names.split()
+}
+
+
+def known_elsewhere(name: str, own: Iterable[str]) -> str | None:
+    """Why a command that has the options `own` lacks this one, or None when nobody knows the name."""
+    return None if name in own else ELSEWHERE.get(name)
