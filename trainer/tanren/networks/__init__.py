@@ -1,0 +1,1 @@
+"""Networks trained on top of a frozen model."""
