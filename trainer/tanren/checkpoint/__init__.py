@@ -1,0 +1,1 @@
+"""What is written, resumed, and how files are called."""

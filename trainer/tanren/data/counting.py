@@ -33,10 +33,3 @@ def count_steps(
     steps_per_epoch = ceil(per_process / accumulation)
     steps = max_train_epochs * steps_per_epoch if max_train_epochs else max_train_steps
     return Counts(batches, per_process, steps_per_epoch, steps, ceil(steps / steps_per_epoch))
-
-
-def save_every_epochs(num_epochs: int, save_every_n_epochs: int | None, save_n_epoch_ratio: int | None) -> int | None:
-    """Epochs between saved files; the ratio asks for at least that many files and wins."""
-    if save_n_epoch_ratio:
-        return max(1, num_epochs // save_n_epoch_ratio)
-    return save_every_n_epochs

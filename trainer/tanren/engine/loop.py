@@ -8,10 +8,9 @@ from contextlib import closing
 from ..errors import StoppedOnRequest
 from ..events import Report
 from ..options.dataset import DatasetOptions
-from ..options.optimizer import OptimizerOptions
 from ..options.network import NetworkOptions
+from ..options.optimizer import OptimizerOptions
 from ..options.spec import Settings
-
 from .memory import peak_memory
 from .readback import Readback, StepNumbers
 from .run import Run
@@ -154,5 +153,3 @@ class Loop:
                 max_key_norm=numbers.max_key_norm,
             )
             self.watch.add(step=numbers.step, finite=numbers.finite, last_good=self.saver.last_good)
-
-

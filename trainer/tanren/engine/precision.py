@@ -23,7 +23,7 @@ class Precision:
         used: "no", "fp16" or "bf16": what really computes; recorded in the metadata.
         compute: dtype of the frozen weights and activations.
         network: dtype of the trained weights and their gradients.
-        scales_loss: float16 gradients underflow, so the loss is scaled; only with float32 trained weights.
+        device: where it computes.
     """
 
     used: str
@@ -33,6 +33,7 @@ class Precision:
 
     @property
     def scales_loss(self) -> bool:
+        """True when the loss is scaled so that float16 gradients do not underflow."""
         return self.compute is torch.float16
 
     def autocast(self, needed: bool) -> contextlib.AbstractContextManager[object]:

@@ -1,9 +1,9 @@
-"""A run: everything the loop needs, and where in it we are."""
+"""A run: everything the loop needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..data.batch import Batch
@@ -11,6 +11,7 @@ from ..data.counting import Counts
 from ..data.dataset import BucketDataset
 from ..networks.base import TrainedNetwork
 from ..objectives.denoising import Denoising
+from .position import Position
 from .precision import Precision
 from .processes import Processes
 
@@ -18,29 +19,6 @@ if TYPE_CHECKING:
     import torch
 
     from .previews import Previews
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a run stands, counted from its very beginning.
-
-    Args:
-        step: optimizer updates done.
-        epoch: epochs completed; the current one is number `epoch` from 0.
-        batch: batches of this process done in the current epoch.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-
-    def after_update(self, batches: int) -> Position:
-        """One more update, made from this many batches."""
-        return replace(self, step=self.step + 1, batch=self.batch + batches)
-
-    def after_epoch(self) -> Position:
-        """At the start of the next epoch."""
-        return replace(self, epoch=self.epoch + 1, batch=0)
 
 
 @dataclass
@@ -73,7 +51,7 @@ class Run:
     seed: int
     previews: Previews | None
     step_rates: Callable[[], tuple[dict[str, float], dict[str, float]]]
-    start: Position = Position()
+    start: Position
 
     def groups(self, position: Position) -> Iterator[list[Any]]:
         """Micro-batches of each further update of the current epoch; the last group may be shorter."""

@@ -79,7 +79,11 @@ def _kinds(options: TrackingOptions) -> set[str]:
 
 def _scalars(event: Event) -> dict[str, float]:
     if event["kind"] == "step":
-        values = {"loss/current": event["loss"], "loss/average": event["average"], "norm/avg_grad_norm": event["grad_norm"]}
+        values = {
+            "loss/current": event["loss"],
+            "loss/average": event["average"],
+            "norm/avg_grad_norm": event["grad_norm"],
+        }
         values |= {f"lr/{group}": rate for group, rate in event["lr"].items()}
         values |= {f"lr/d*lr/{group}": rate for group, rate in event["effective_lr"].items()}
         if event.get("max_key_norm") is not None:

@@ -6,7 +6,8 @@ import torch
 
 from ..events import Report
 from ..options.dataset import DatasetOptions
-from .run import Position, Run
+from .position import Position
+from .run import Run
 
 
 class Validation:
@@ -47,6 +48,4 @@ class Validation:
         run.set_mode("train")
         run.network.train()
         average = sum(losses) / len(losses)
-        self.report.tell(
-            "validation", step=position.step, every=every, average=average, train_average=train_average
-        )
+        self.report.tell("validation", step=position.step, every=every, average=average, train_average=train_average)

@@ -1,0 +1,1 @@
+"""Weights and blocks of the base models."""

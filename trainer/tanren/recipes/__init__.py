@@ -1,0 +1,1 @@
+"""One training method per module."""

@@ -1,0 +1,127 @@
+import pytest
+from tanren.engine import saver as saver_module
+from tanren.engine.averages import FiniteWatch, LossAverage
+from tanren.engine.position import Position
+from tanren.engine.processes import Processes
+from tanren.engine.saver import Saver
+from tanren.errors import StorageError
+from tanren.events import Report
+from tanren.folders import durable_folder
+from tanren.options.saving import SavingOptions
+from torch import device
+
+
+def make_saver(folder, *, write_weights=None, job_dir=None, num_epochs=4, **options):
+    def write(path, position):
+        path.write_text(f"{position.step}")
+
+    def write_state(path, position):
+        durable_folder(path, lambda part: (part / "state.txt").write_text(f"{position.step}"))
+
+    events = []
+    saver = Saver(
+        SavingOptions(output_dir=str(folder), output_name="moon", **options),
+        num_epochs,
+        write_weights=write_weights or write,
+        write_state=write_state,
+        processes=Processes(device("cpu")),
+        report=Report([events.append]),
+        average=LossAverage(),
+        watch=FiniteWatch(),
+        job_dir=job_dir,
+    )
+    return saver, events
+
+
+def run_steps(saver, steps, *, first=1):
+    for step in range(first, steps + 1):
+        saver.after_step(Position(step=step), settled=lambda: None)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_steps_are_kept_for_a_window_of_steps(tmp_path):
+    saver, _ = make_saver(tmp_path, save_every_n_steps=10, save_last_n_steps=30)
+
+    run_steps(saver, 50)
+
+    assert names_in(tmp_path) == [f"moon-step{step:08d}.safetensors" for step in (20, 30, 40, 50)]
+
+
+def test_the_newest_epochs_are_kept_and_the_last_is_the_final_file(tmp_path):
+    saver, _ = make_saver(tmp_path, save_every_n_epochs=1, save_last_n_epochs=2, save_state=True)
+
+    for epoch in (1, 2, 3, 4):
+        saver.after_epoch(Position(step=epoch * 5, epoch=epoch))
+    saver.finish(Position(step=20, epoch=4))
+
+    assert names_in(tmp_path) == [
+        "moon-000002-state",
+        "moon-000002.safetensors",
+        "moon-000003-state",
+        "moon-000003.safetensors",
+        "moon-state",
+        "moon.safetensors",
+    ]
+
+
+@pytest.mark.rule("flt-02")
+def test_a_full_disk_is_tried_again_while_training_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(saver_module, "RETRY_AFTER_SECONDS", (0.0, 0.0, 0.0))
+    failures = [1, 1]
+
+    def write(path, position):
+        if failures:
+            failures.pop()
+            raise StorageError(what="No space left on the disk.", where=str(path))
+        path.write_text("good")
+
+    saver, events = make_saver(tmp_path, write_weights=write, save_every_n_steps=2)
+    run_steps(saver, 5)
+
+    assert names_in(tmp_path) == ["moon-step00000004.safetensors"]
+    assert [event["kind"] for event in events] == ["warning", "warning", "saved"]
+
+
+@pytest.mark.rule("flt-02")
+def test_a_disk_that_stays_full_ends_the_run_with_code_5(tmp_path, monkeypatch):
+    monkeypatch.setattr(saver_module, "RETRY_AFTER_SECONDS", (0.0, 0.0, 0.0))
+
+    def write(path, position):
+        raise StorageError(what="No space left on the disk.", where=str(path))
+
+    saver, _ = make_saver(tmp_path, write_weights=write, save_every_n_steps=1)
+
+    with pytest.raises(StorageError, match="No space left") as caught:
+        run_steps(saver, 10)
+    assert caught.value.code == 5
+
+
+@pytest.mark.rule("flt-03")
+def test_a_vanished_output_folder_sends_the_result_to_the_job_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(saver_module, "RETRY_AFTER_SECONDS", (0.0,))
+    job = tmp_path / "job"
+    job.mkdir()
+
+    def write(path, position):
+        if path.parent != job:
+            raise StorageError(what="The folder is gone.", where=str(path))
+        path.write_text("good")
+
+    saver, events = make_saver(tmp_path / "gone", write_weights=write, job_dir=job)
+    saver.finish(Position(step=3, epoch=1))
+
+    assert (job / "moon.safetensors").read_text() == "good"
+    assert str(job / "moon.safetensors") in events[-1]["text"]
+
+
+@pytest.mark.rule("flt-01")
+def test_a_job_keeps_its_two_newest_automatic_states(tmp_path):
+    saver, _ = make_saver(tmp_path, job_dir=tmp_path / "job")
+
+    for epoch in (1, 2, 3):
+        saver.after_epoch(Position(step=epoch * 7, epoch=epoch))
+
+    assert names_in(tmp_path / "job" / "checkpoints") == ["step-00000014", "step-00000021"]
