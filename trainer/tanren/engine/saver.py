@@ -1,7 +1,7 @@
 """When files are written during a run, and what happens when the disk says no.
 
-Results go to `--output_dir` under kohya's names. A job also gets automatic states in its `checkpoints` folder, every ten
-minutes and after each epoch, the last two kept, so that a killed run loses minutes.
+Results go to `--output_dir` under kohya's names. A job also gets automatic states in its `checkpoints` folder, every
+ten minutes and after each epoch, the last two kept, so that a killed run loses minutes.
 """
 
 from __future__ import annotations
@@ -65,9 +65,8 @@ class Saver:
 
     def after_step(self, position: Position, *, settled: Callable[[], None]) -> None:
         """Save what is due after an update; `settled` reads back all numbers first, so that the state holds them."""
-        if names.saves_after_step(self.options, position.step) or (
-            self._retry_at is not None and time.monotonic() >= self._retry_at
-        ):
+        retry = self._retry_at is not None and time.monotonic() >= self._retry_at
+        if retry or names.saves_after_step(self.options, position.step):
             settled()
             self._save(position, step=position.step)
         if self._automatic_state_is_due():

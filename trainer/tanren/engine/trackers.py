@@ -1,6 +1,7 @@
 """TensorBoard and Weights & Biases, with the tags people overlay old runs by.
 
-Layout: `<logging_dir>/<log_prefix><YYYYmmddHHMMSS>/<tracker name>/events…`. Failures are warnings: a tracker never ends a run.
+Layout: `<logging_dir>/<log_prefix><YYYYmmddHHMMSS>/<tracker name>/events…`. Failures are warnings: a tracker never
+ends a run.
 """
 
 from __future__ import annotations
