@@ -7,7 +7,7 @@ the key of its first sample, so that micro-batches of one step differ. See `data
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -167,7 +167,7 @@ class Seeds:
     """Seeds of one batch: `samples` and `batch` are the identities that its draws are keyed by."""
 
     seed: int
-    samples: list[tuple[int | str, ...]]
+    samples: Sequence[tuple[int | str, ...]]
     batch: tuple[int | str, ...]
 
     def of_samples(self, purpose: str) -> list[int]:
