@@ -78,10 +78,10 @@ def test_a_forked_worker_that_outlives_its_killed_owner_does_not_keep_the_lock(t
         from tanren.locks import Lock
         lock = Lock(Path(sys.argv[1])).acquire(what="The job")
         if os.fork() == 0:
+            print("held", flush=True)
             os.close(1)
             time.sleep(3)
             os._exit(0)
-        print("held", flush=True)
         time.sleep(60)
     """
     process = other_process(tmp_path / "a.lock", code)

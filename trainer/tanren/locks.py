@@ -107,7 +107,7 @@ def lock_holder(path: Path) -> Mapping[str, Any] | None:
 
 def is_claimed(path: Path) -> bool:
     """True while a live process writes this temporary file or folder."""
-    if WINDOWS:
+    if sys.platform == "win32":
         return False  # Windows itself refuses to remove what is open.
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -122,7 +122,7 @@ def is_claimed(path: Path) -> bool:
 @contextlib.contextmanager
 def claim(descriptor: int) -> Iterator[None]:
     """Hold the lock that tells `is_claimed` that somebody is at work; file systems without locks go without."""
-    if not WINDOWS:
+    if sys.platform != "win32":
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
@@ -133,7 +133,7 @@ def claim(descriptor: int) -> Iterator[None]:
 
 def _try_lock(descriptor: int) -> bool:
     try:
-        if WINDOWS:
+        if sys.platform == "win32":
             os.lseek(descriptor, LOCK_BYTE, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -145,7 +145,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _unlock(descriptor: int) -> None:
-    if WINDOWS:
+    if sys.platform == "win32":
         os.lseek(descriptor, LOCK_BYTE, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
     else:
