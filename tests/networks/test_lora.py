@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from networks.tiny import forward, text_targets, tiny_text_encoder, tiny_unet, unet_targets
-
 from tanren.errors import ModelFileError, UsageError
 from tanren.networks.base import LearningRates
 from tanren.networks.lora import attach, attach_like, load_start

@@ -1,5 +1,4 @@
 import pytest
-
 from tanren.errors import Problems, SeveralProblems, UsageError
 from tanren.networks.lora_args import BlockLayout, LoraArgs, parse_lora_args, split_args
 

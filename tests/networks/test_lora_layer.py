@@ -3,10 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tanren.networks.lora_layer import Dropout, LoraLayer
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-
-from tanren.networks.lora_layer import Dropout, LoraLayer
 
 LEAVES = {
     "linear": lambda: (nn.Linear(6, 5), (2, 3, 6)),
@@ -135,7 +134,7 @@ def test_under_autocast_the_answer_has_the_dtype_autocast_gives_the_plain_layer(
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_x_is_saved_once_in_the_dtype_of_the_frozen_layer(dtype):
-    leaf, layer, x = make("linear", dtype)
+    leaf, _, x = make("linear", dtype)
     saved = []
 
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
@@ -224,14 +223,14 @@ def test_dropout_of_every_kind_keeps_the_mean(kind):
     leaf, layer, x = make(kind, neurons=0.2, ranks=0.2)
     torch.manual_seed(0)
 
-    mean = torch.stack([leaf(x) for _ in range(3000)]).mean(0)
+    mean = torch.stack([leaf(x) for _ in range(1500)]).mean(0)
 
-    torch.testing.assert_close(mean, plainly(leaf, layer, x), rtol=0, atol=0.6)
+    torch.testing.assert_close(mean, plainly(leaf, layer, x), rtol=0, atol=0.8)
 
 
 @pytest.mark.parametrize("kind", LEAVES)
 def test_rank_dropout_drops_whole_ranks_of_a_sample_and_scales_the_rest(kind):
-    leaf, layer, x = make(kind, ranks=0.5)
+    _, layer, x = make(kind, ranks=0.5)
     gain = layer._gain(x)
 
     assert gain is not None

@@ -1,10 +1,9 @@
 import pytest
 import torch
-from torch import nn
-
 from tanren.errors import ModelFileError
 from tanren.families.base import LoraTarget
 from tanren.networks.lora_weights import merge, read_layers
+from torch import nn
 
 
 def layer(name="lora_unet_a", rank=2, outs=3, ins=4, **changes) -> dict[str, torch.Tensor]:

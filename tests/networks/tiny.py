@@ -6,10 +6,9 @@ import re
 
 import torch
 from diffusers import UNet2DConditionModel
+from tanren.families.base import LoraTarget
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
-
-from tanren.families.base import LoraTarget
 
 UNET_CONTAINERS = ("Transformer2DModel", "ResnetBlock2D", "Downsample2D", "Upsample2D")
 TEXT_CONTAINERS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
