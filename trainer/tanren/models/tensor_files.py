@@ -1,0 +1,126 @@
+"""Weights in files, opened without a second copy of them.
+
+A safetensors file is mapped: its tensors are views of the file, read by the system when touched. Where a tensor is
+converted or moved, `place` gives its pages back at once, so that loading never holds the file and the model together.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import ModelFileError
+from ..formats.base_model import is_safetensors
+from ..formats.safetensors_header import Header, TensorEntry, read_header
+from .pickles import read_pickle
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
+
+
+def _keep(tensor: Tensor) -> None:
+    """Give nothing back: the tensor is not a view of a file."""
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """The weights of one or several files by name.
+
+    Args:
+        path: for messages.
+        tensors: name -> tensor on the CPU, in the file's dtype.
+        metadata: texts of the safetensors header.
+        give_back: tells the system that the pages behind a mapped tensor are not needed any more.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    give_back: Callable[[Tensor], None] = _keep
+
+    def place(self, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """The tensor where and how it is needed; the mapped one itself when nothing has to change."""
+        placed = tensor.to(device, dtype)
+        if placed is not tensor:
+            self.give_back(tensor)
+        return placed
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape."""
+        return {name: tuple(tensor.shape) for name, tensor in self.tensors.items()}
+
+
+def open_tensors(path: Path, *, map_file: bool = True) -> TensorFile:
+    """Open a safetensors file, or one in torch's own format under one of its names.
+
+    Raises:
+        ModelFileError: missing, damaged, unsafe, or no weights at all.
+    """
+    if is_safetensors(path):
+        header = read_header(path)
+        return _mapped(path, header) if map_file else _read(path, header)
+    return TensorFile(path, read_pickle(path))
+
+
+def _mapped(path: Path, header: Header) -> TensorFile:
+    """Private and writable in memory: merging into the weights never reaches the file."""
+    with path.open("rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    start_of_map = _address(mapping)
+
+    def give_back(tensor: Tensor) -> None:
+        first = tensor.untyped_storage().data_ptr() - start_of_map
+        size = tensor.untyped_storage().nbytes()
+        if not 0 <= first <= len(mapping) - size or not hasattr(mapping, "madvise"):
+            return
+        begin = first // mmap.PAGESIZE * mmap.PAGESIZE
+        mapping.madvise(mmap.MADV_DONTNEED, begin, first + size - begin)
+
+    tensors = {name: _view(mapping, header, entry) for name, entry in header.tensors.items()}
+    return TensorFile(path, tensors, header.metadata, give_back)
+
+
+def _view(mapping: mmap.mmap, header: Header, entry: TensorEntry) -> Tensor:
+    dtype = DTYPES[entry.dtype]
+    start, size = header.payload_offset + entry.begin, entry.end - entry.begin
+    if size == 0:
+        return torch.empty(entry.shape, dtype=dtype)
+    if start % dtype.itemsize:
+        # Old writers did not pad the header; such a tensor cannot be used where it lies.
+        return torch.frombuffer(bytearray(mapping[start : start + size]), dtype=dtype).view(entry.shape)
+    return torch.frombuffer(mapping, dtype=dtype, count=size // dtype.itemsize, offset=start).view(entry.shape)
+
+
+def _address(mapping: mmap.mmap) -> int:
+    return torch.frombuffer(mapping, dtype=torch.uint8, count=1).data_ptr()
+
+
+def _read(path: Path, header: Header) -> TensorFile:
+    tensors = {}
+    with path.open("rb") as file:
+        for name, entry in sorted(header.tensors.items(), key=lambda item: item[1].begin):
+            content = bytearray(entry.end - entry.begin)
+            file.seek(header.payload_offset + entry.begin)
+            if file.readinto(content) != len(content):
+                raise ModelFileError(where=str(path), what=f"{path.name} ends early.", fix="Download it again.")
+            dtype = DTYPES[entry.dtype]
+            flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+            tensors[name] = flat.view(entry.shape)
+    return TensorFile(path, tensors, header.metadata)
