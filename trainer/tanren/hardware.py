@@ -1,10 +1,12 @@
-"""What the machine has for computing, and which build of torch fits it.
+"""What the machine has for computing, and which build of torch fits it; known before torch is installed.
 
-Asks `nvidia-smi`, which every NVIDIA driver brings along, so that the answer is there before torch is installed.
+GPUs are asked of `nvidia-smi`, which every NVIDIA driver brings along; memory of the operating system.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import platform
 import re
 import shutil
@@ -27,6 +29,15 @@ class Gpu:
     memory_total: int
     memory_free: int
     capability: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Main memory in bytes; 0 where the system does not say."""
+
+    total: int
+    available: int
+    swap: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,37 @@ def choose_build(gpus: list[Gpu], system: str = sys.platform, machine: str = "")
 def named_build(name: str) -> Choice:
     """The build the user asked for by name."""
     return Choice(name, PYTORCH_INDEX + name, "asked for with --torch")
+
+
+def main_memory() -> Memory:
+    """What Linux, Windows or macOS say about main memory."""
+    if sys.platform == "win32":
+        return _windows_memory()
+    try:
+        return parse_meminfo(Path("/proc/meminfo").read_text("ascii"))
+    except OSError:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Memory(total, 0)
+
+
+def parse_meminfo(text: str) -> Memory:
+    """Memory from Linux's `/proc/meminfo`, whose numbers are KiB."""
+    kib = {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d+) kB", text, re.MULTILINE)}
+    return Memory(*(1024 * kib.get(name, 0) for name in ("MemTotal", "MemAvailable", "SwapTotal")))
+
+
+def _windows_memory() -> Memory:
+    class Status(ctypes.Structure):
+        """MEMORYSTATUSEX of the Windows API."""
+
+        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
+            (name, ctypes.c_ulonglong)
+            for name in ("total", "available", "page_total", "page_free", "virtual_total", "virtual_free", "extended")
+        ]
+
+    status = Status(length=ctypes.sizeof(Status))
+    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+    return Memory(status.total, status.available, max(0, status.page_total - status.total))
 
 
 def _nvidia_smi() -> str | None:
