@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .spec import Conflicts, option
+from .spec import option
 from .values import number_range, size_wh, suffix
 
 INTERPOLATIONS = ("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic", "area")
@@ -157,10 +157,4 @@ class DatasetOptions:
     )
     min_side: int | None = option(
         None, "Pictures with a shorter side are refused; not given: one bucket step.", minimum=1, level="expert"
-    )
-
-    rules = (
-        Conflicts("cache_latents", "color_aug", because="cached latents cannot change their colours"),
-        Conflicts("cache_latents", "random_crop", because="cached latents cannot be cropped anew"),
-        Conflicts("enable_bucket", "face_crop_aug_range", because="faces are cropped to one fixed size only"),
     )

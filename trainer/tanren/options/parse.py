@@ -50,6 +50,9 @@ def parse(command: str, groups: Sequence[type], argv: Sequence[str], problems: P
     from_config = _config_values(typed.get("config_file"), bool(typed.get("output_config")), options, collected)
     values |= from_config | typed
     given = frozenset(from_config) | frozenset(typed)
+    for name in typed:
+        if options[name].text.secret:
+            collected.warn(f"--{name}: others on this machine can read command lines; use {name.upper()} instead.")
     _warn_without_effect(options, values, given, collected)
     adjust(values, collected)
     settings = Settings(command, [_build(group, values) for group in groups], given)

@@ -72,11 +72,12 @@ class Requires:
 
 @dataclass(frozen=True)
 class Conflicts:
-    """`option` and `other` must not both be set."""
+    """`option` and `other` must not both be set; with `warns` the run goes on all the same."""
 
     option: str
     other: str
     because: str
+    warns: bool = False
 
 
 def options_of(group: type) -> Iterator[Option]:
@@ -107,6 +108,10 @@ class Settings:
 
     def __contains__(self, group: type) -> bool:
         return group in self._groups
+
+    def groups(self) -> tuple[Any, ...]:
+        """One instance per group, in the order of the command."""
+        return tuple(self._groups.values())
 
     def flat(self) -> dict[str, Any]:
         """Every option by name, secrets included; whoever writes it out leaves those away."""

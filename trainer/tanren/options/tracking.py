@@ -22,7 +22,9 @@ class TrackingOptions:
     )
     log_config: bool = option(False, "Send the settings to the tracker, without secrets and paths.")
     wandb_run_name: str | None = option(None, "Name of the run at Weights & Biases.")
-    wandb_api_key: str | None = option(None, "Key of Weights & Biases; better kept in WANDB_API_KEY.", secret=True)
+    wandb_api_key: str | None = option(
+        None, "Key of Weights & Biases; better kept in the environment, as WANDB_API_KEY.", secret=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
