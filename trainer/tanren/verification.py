@@ -39,15 +39,11 @@ def main(words: Sequence[str] | None = None) -> int:
     print(_browser_line())
     if failed:
         print(f"Did not pass: {', '.join(failed)} (shown above; the exit code will say so).")
-    environment = child_environment(PYTHONPATH=str(package_folder().parent), **_one_thread_each())
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        *_spread(for_pytest),
-        *(["--proof"] if chosen.proof else []),
-        *for_pytest,
-    ]
+    # With one worker a core, threads below it only wait for each other.
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    environment = child_environment(PYTHONPATH=str(package_folder().parent), OMP_NUM_THREADS=threads)
+    command = [sys.executable, "-m", "pytest", *_spread(for_pytest)]
+    command += ["--proof", *for_pytest] if chosen.proof else for_pytest
     sys.stdout.flush()
     code = subprocess.run(command, cwd=root, env=environment, check=False).returncode
     return code or int(bool(failed))
