@@ -63,7 +63,7 @@ class Denoising:
         self.weights = weight_table(options, model.schedule, model.prediction_type).to(device)
         self.huber_c = huber_table(options, model.schedule).to(device)
         measured = seed if validation_seed is None else validation_seed
-        self.inputs = InputDraws(options, model.family.latents, seed, measured)
+        self.inputs = InputDraws(options, seed, measured)
 
     def loss(self, inputs: DenoisingInputs) -> LossResult:
         """Loss of one micro-batch whose tensors are on the model's device."""

@@ -18,7 +18,6 @@ from ..data.batch import Batch, TextStates
 from ..data.draws import draw, draw_seed
 from ..diffusion.noise import normal, pyramid_noise
 from ..diffusion.timesteps import draw_timestep, timestep_range, validation_timesteps
-from ..families.base import LatentGeometry
 from ..options.loss import LossOptions
 
 
@@ -30,7 +29,8 @@ class DenoisingInputs:
         captions: B captions, for when `text` is None.
         latents: (B, C, h, w) float32, or None.
         pixels: (B, 3, H, W) float32, or None; one of both is there.
-        posterior_noise: (B, C, h, w), used when pixels are encoded; None with latents.
+        posterior_noise: (B, C, h, w), used when pixels are encoded; None with latents. It comes with the batch, because
+            it depends on the picture alone.
         text: text states from the cache, or None.
         noise: (B, C, h, w), before offset and normalisation.
         timesteps: (B,) int64.
@@ -81,13 +81,11 @@ class InputDraws:
 
     Args:
         options: noise variants and the range of timesteps.
-        latents: shape of the noise when latents are not there yet.
         seed: of the run.
         validation_seed: of measurements, which draw the same noise every time.
     """
 
     options: LossOptions
-    latents: LatentGeometry
     seed: int
     validation_seed: int
 
@@ -113,7 +111,11 @@ class InputDraws:
 
     def _inputs(self, batch: Batch, seeds: Seeds, timesteps: list[int]) -> DenoisingInputs:
         options = self.options
-        channels, height, width = shape = self._sample_shape(batch)
+        like = batch.posterior_noise if batch.latents is None else batch.latents
+        if like is None:
+            raise ValueError("a batch needs latents, or pixels with posterior noise")
+        _, channels, height, width = like.shape
+        shape = channels, height, width
         noise = seeds.normal("noise", shape)
         if options.multires_noise_iterations:
             noise += self._pyramid(seeds, shape)
@@ -133,7 +135,7 @@ class InputDraws:
             captions=batch.captions,
             latents=batch.latents,
             pixels=batch.pixels if batch.latents is None else None,
-            posterior_noise=seeds.normal("posterior", shape) if batch.latents is None else None,
+            posterior_noise=batch.posterior_noise if batch.latents is None else None,
             text=batch.text,
             noise=noise,
             timesteps=torch.tensor(timesteps),
@@ -144,15 +146,6 @@ class InputDraws:
             loss_weights=batch.loss_weights,
             preserve_output=batch.preserve_output if bool(batch.preserve_output.any()) else None,
         )
-
-    def _sample_shape(self, batch: Batch) -> tuple[int, int, int]:
-        if batch.latents is not None:
-            _, channels, height, width = batch.latents.shape
-            return channels, height, width
-        if batch.pixels is None:
-            raise ValueError("a batch needs latents or pixels")
-        height, width = batch.pixels.shape[-2:]
-        return self.latents.channels, height // self.latents.downscale, width // self.latents.downscale
 
     def _pyramid(self, seeds: Seeds, shape: tuple[int, int, int]) -> Tensor:
         """(B, C, h, w); the ratios between levels are one draw for the batch."""
