@@ -1,6 +1,7 @@
 """Pictures from a micro model, with diffusers' own scheduler: training is judged by code that is not the product's."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import torch
 from configs import noise_schedule
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from pictures import to_pictures
+from safetensors import safe_open
 from tanren.micro.drawing import Pixels
+from tanren.models import text_keys, unet_keys, vae_keys
 from tanren.models.clip_tokenizer import clip_tokenizer
+from tanren.models.configs import CONFIG_ENTRY
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 BATCH = 32
 
@@ -32,6 +36,37 @@ def load(folder: Path) -> MicroModel:
         UNet2DConditionModel.from_pretrained(folder / "unet").eval(),
         AutoencoderKL.from_pretrained(folder / "vae").eval(),
     )
+
+
+def load_single_file(path: Path) -> MicroModel:
+    """The parts of a packed file, computed in single precision."""
+    with safe_open(path, framework="pt") as file:
+        config = json.loads(file.metadata()[CONFIG_ENTRY])
+        tensors = {name: file.get_tensor(name).float() for name in list(file.keys())}
+    unet = UNet2DConditionModel(**config["unet"])
+    unet.load_state_dict(own_names(tensors, unet_keys.unet_table(), unet_keys.PREFIX))
+    vae = AutoencoderKL(**config["vae"])
+    weights = own_names(tensors, vae_keys.vae_table(), vae_keys.PREFIX)
+    vae.load_state_dict({name: weights[name].reshape(own.shape) for name, own in vae.state_dict().items()})
+    text_encoder = CLIPTextModel(CLIPTextConfig(**config["text_encoder"]))
+    text_encoder.load_state_dict(
+        {
+            name.removeprefix(text_keys.SD1_PREFIX): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(text_keys.SD1_PREFIX)
+        }
+    )
+    return MicroModel(clip_tokenizer(), text_encoder.eval(), unet.eval(), vae.eval())
+
+
+def own_names(tensors: Mapping[str, Tensor], table: Mapping[str, str], prefix: str) -> dict[str, Tensor]:
+    """The tensors with this prefix under diffusers' names."""
+    reverse = {theirs: ours for ours, theirs in table.items()}
+    return {
+        str(unet_keys.renamed(name.removeprefix(prefix), reverse)): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def token_ids(tokenizer: CLIPTokenizer, captions: Sequence[str], length: int = 77) -> Tensor:

@@ -2,9 +2,9 @@
 
     PYTHONPATH=trainer python tools/micro_model/train_autoencoder.py WORK_DIR
 
-There is no KL term: it can put a latent channel to sleep for good. The latents are standardized by running
-statistics and get noise of a fixed size instead, which no channel can escape. At the end the statistics are folded
-into quant_conv and post_quant_conv, so that latents times scaling_factor have mean 0 and deviation 1.
+There is no KL term: it can put a latent channel to sleep for good. The latents are whitened by running statistics and
+get noise of a fixed size instead, which no channel can escape. At the end the whitening is folded into quant_conv and
+post_quant_conv, so that latents times scaling_factor have mean 0, deviation 1 and no correlation.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from muon import MovingAverage, MuonWithAdamW
 from pictures import draw_busy, draw_world, to_pixels
 from torch import Tensor
 
-CROP_STEPS = 6000  # on 32-pixel crops: four times cheaper, and steps are what it needs
-WHOLE_STEPS = 3000
+CROP_STEPS = 5500  # on 32-pixel crops: four times cheaper, and steps are what it needs
+WHOLE_STEPS = 1800
 CROP = 32
 BATCH = 8
 LATENT_NOISE = 0.08  # deviations
@@ -43,15 +43,14 @@ def train() -> AutoencoderKL:
     vae = build_vae(MICRO_SD).to(memory_format=torch.channels_last)
     optimizer = MuonWithAdamW(vae.parameters(), lr=0.02, adamw_lr=2e-3, momentum=0.9)
     average = MovingAverage(vae.parameters(), decay=0.995)
-    statistics = RunningStatistics(channels=MICRO_SD.vae["latent_channels"])
+    whitening = RunningWhitening(channels=MICRO_SD.vae["latent_channels"])
     total, started = CROP_STEPS + WHOLE_STEPS, time.process_time()
     losses: list[float] = []
     for step in range(total):
         pixels = draw_batch(pools, crops=step < CROP_STEPS)
         mean = vae.encode(pixels).latent_dist.mean
-        latents = statistics.standardize(mean)
-        noisy_latents = latents + LATENT_NOISE * torch.randn_like(latents)
-        restored = vae.decode(statistics.restore(noisy_latents)).sample
+        latents = whitening.whiten(mean)
+        restored = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
         # The small pull on the latents keeps the encoder from outrunning the statistics.
         loss = picture_loss(restored, pixels) + 1e-3 * latents.square().mean()
         optimizer.zero_grad()
@@ -64,7 +63,7 @@ def train() -> AutoencoderKL:
             seconds = time.process_time() - started
             print(f"step {step + 1}/{total}  L1 {recent:.4f}  {seconds:.0f} CPU s", flush=True)
     average.swap()
-    fold_statistics(vae, pools)
+    fold_whitening(vae, whitening, pools)
     return vae.eval()
 
 
@@ -112,43 +111,63 @@ def learning_rate(step: int, total: int) -> float:
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
-class RunningStatistics:
-    """Per-channel mean and deviation of the latents, followed with a delay of about 50 steps."""
+class RunningWhitening:
+    """Makes the latent channels uncorrelated and of deviation 1, by statistics followed with a delay of about 50 steps.
+
+    The decoder sees only whitened latents: a channel that repeats another one, or says little, is stretched until its
+    noise matters, so each has to carry something of its own.
+    """
 
     def __init__(self, channels: int) -> None:
-        self.mean = torch.zeros(1, channels, 1, 1)
-        self.deviation = torch.ones(1, channels, 1, 1)
+        self.mean = torch.zeros(channels)
+        self.covariance = torch.eye(channels)
         self.steps = 0
 
-    def standardize(self, latents: Tensor) -> Tensor:
+    def whiten(self, latents: Tensor) -> Tensor:
         self.steps += 1
         with torch.no_grad():
+            samples = latents.transpose(0, 1).flatten(1)
             rate = max(0.02, 1 / self.steps)
-            self.mean.lerp_(latents.mean((0, 2, 3), keepdim=True), rate)
-            spread = (latents - self.mean).square().mean((0, 2, 3), keepdim=True).sqrt()
-            self.deviation.lerp_(spread, rate)
-        return (latents - self.mean) / self.deviation
+            self.mean.lerp_(samples.mean(1), rate)
+            centered = samples - self.mean[:, None]
+            self.covariance.lerp_(centered @ centered.T / samples.shape[1], rate)
+        return torch.einsum("oi,bihw->bohw", self.matrix, latents - self.mean[:, None, None])
 
-    def restore(self, latents: Tensor) -> Tensor:
-        return latents * self.deviation + self.mean
+    @property
+    def matrix(self) -> Tensor:
+        return inverse_root(self.covariance)
+
+
+def inverse_root(covariance: Tensor) -> Tensor:
+    """The symmetric matrix that whitens, C**(-1/2); directions without variance are not blown up beyond 1:100."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors @ torch.diag(values.clamp(min=1e-4 * float(values.max())).rsqrt()) @ vectors.T
 
 
 @torch.no_grad()
-def fold_statistics(vae: AutoencoderKL, pools: list[tuple[Tensor, Tensor]]) -> None:
-    """Moves mean and deviation of the world's latents into the two 1x1 convolutions around them."""
+def fold_whitening(vae: AutoencoderKL, trained: RunningWhitening, pools: list[tuple[Tensor, Tensor]]) -> None:
+    """Moves a whitening measured on the world's pictures alone into the 1x1 convolutions around the latents.
+
+    The decoder has learned the running whitening w = W (m - a) of the encoder's output m. The new latents are
+    z = V (m - b), so that w = W V^-1 z + W (b - a): exactly what post_quant_conv is given to undo.
+    """
     means = [vae.encode(to_pixels(world[:400])).latent_dist.mean.transpose(0, 1).flatten(1) for world, _ in pools]
     latents = torch.cat(means, dim=1).double()
-    center = latents.mean(1).float()
-    gain = (1 / (latents.std(1) * MICRO_SD.latent_scale)).float()
+    center = latents.mean(1)
+    matrix = inverse_root(torch.cov(latents)) / MICRO_SD.latent_scale
+    undo = trained.matrix.double() @ torch.linalg.inv(matrix)
+    shift = trained.matrix.double() @ (center - trained.mean.double())
 
-    channels = len(gain)
+    channels = len(center)
     encode, decode = vae.quant_conv, vae.post_quant_conv
-    encode.weight[:channels] *= gain[:, None, None, None]
-    encode.bias[:channels] = (encode.bias[:channels] - center) * gain
+    weight, bias = encode.weight[:channels, :, 0, 0].double(), encode.bias[:channels].double()
+    encode.weight[:channels, :, 0, 0] = (matrix @ weight).float()
+    encode.bias[:channels] = (matrix @ (bias - center)).float()
     encode.weight[channels:] = 0
     encode.bias[channels:] = 2 * math.log(POSTERIOR_DEVIATION / MICRO_SD.latent_scale)
-    decode.bias += decode.weight[..., 0, 0] @ center
-    decode.weight /= gain[None, :, None, None]
+    mixing = decode.weight[:, :, 0, 0].double()
+    decode.weight[:, :, 0, 0] = (mixing @ undo).float()
+    decode.bias += (mixing @ shift).float()
 
 
 if __name__ == "__main__":
