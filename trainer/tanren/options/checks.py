@@ -83,6 +83,8 @@ def _trained_precision(settings: Settings, problems: Problems) -> None:
 def _something_is_trained(settings: Settings, problems: Problems) -> None:
     """V39 in its other form: a learning rate of exactly 0 leaves a part out."""
     network, rates = settings[NetworkOptions], settings[OptimizerOptions]
+    if network.network_train_unet_only and network.network_train_text_encoder_only:
+        return
     unet = not network.network_train_text_encoder_only and rates.unet_lr != 0
     text_rates = rates.text_encoder_lr
     text = not network.network_train_unet_only and not (text_rates and not any(text_rates))
@@ -112,14 +114,16 @@ def _caption_encoding(settings: Settings, problems: Problems) -> None:
 
 
 def _output_name(settings: Settings, problems: Problems) -> None:
-    """The longest name that will be made of it has to be a file name on every system."""
+    """Every name that will be made of it has to be a file name on every system."""
     saving = settings[SavingOptions]
-    if saving.output_name:
-        try:
-            check_created_name(f"{saving.output_name}-step00000000-state", where="--output_name")
-        except UserError as problem:
-            problem.what = problem.what.replace("-step00000000-state", "")
-            problems.add(problem)
+    for ending in ("", "-step00000000-state"):
+        if saving.output_name:
+            try:
+                check_created_name(f"{saving.output_name}{ending}", where="--output_name")
+            except UserError as problem:
+                problem.what = problem.what.replace(f"{ending}'", "'")
+                problems.add(problem)
+                return
 
 
 def _saving(settings: Settings, problems: Problems) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import Problems, UsageError
 from .caching import CachingOptions
-from .dataset import DatasetOptions
 from .dataset_plan import MASKED, DatasetPlan, SubsetPlan
 from .spec import Settings
 
@@ -30,12 +29,6 @@ def check_plans(settings: Settings, plans: Sequence[DatasetPlan], bucket_step: i
             _check_masks(subset, problems)
             if plan.enable_bucket and subset.face_crop_aug_range:
                 problems.warn(f"{subset.where}: face_crop_aug_range has no effect with buckets.")
-    masks = any(subset.kind == MASKED or subset.alpha_mask for plan in plans for subset in plan.subsets)
-    if settings[DatasetOptions].masked_loss and plans and not masks:
-        problems.warn(
-            "--masked_loss: no masks were named, so the whole picture counts. "
-            "Add conditioning_data_dir to the subsets of a dataset file, or --alpha_mask."
-        )
 
 
 def _check_sizes(plan: DatasetPlan, bucket_step: int, problems: Problems) -> None:
