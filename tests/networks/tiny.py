@@ -6,7 +6,9 @@ import re
 
 import torch
 from diffusers import UNet2DConditionModel
-from tanren.families.base import LoraTarget
+from tanren.diffusion.schedules import NoiseSchedule
+from tanren.families.base import LoraTarget, Model, Placement, TextRules
+from tanren.families.sd import FAMILY
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -90,3 +92,27 @@ def forward(unet: nn.Module, seed: int = 1, batch: int = 2) -> torch.Tensor:
     x = torch.randn(batch, 4, 8, 8, generator=generator).to(dtype)
     text = torch.randn(batch, 5, 12, generator=generator).to(dtype)
     return unet(x, torch.tensor([10] * batch), text).sample
+
+
+def tiny_model(seed: int = 0) -> Model:
+    """SD 1 in small, with a text encoder that is as wide as the U-Net wants it."""
+    cpu = Placement(torch.device("cpu"), torch.float32, torch.float32)
+    return Model(
+        family=FAMILY,
+        denoiser=tiny_unet(seed),
+        vae=nn.Identity(),
+        text_encoders=[tiny_text_encoder(seed)],
+        tokenizers=[],
+        schedule=NoiseSchedule.stable_diffusion(),
+        prediction_type="epsilon",
+        placement=cpu,
+        text=TextRules(),
+    )
+
+
+def forward_model(model: Model, seed: int = 1) -> torch.Tensor:
+    """Prediction of the U-Net for text that went through the text encoder."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 60, (2, 6), generator=generator)
+    text = model.text_encoders[0](ids).last_hidden_state
+    return model.denoiser(torch.randn(2, 4, 8, 8, generator=generator), torch.tensor([10, 10]), text).sample

@@ -108,6 +108,13 @@ def _read_args(options: NetworkOptions, blocks: BlockLayout) -> LoraArgs:
     return args
 
 
+def _recorded_args(options: NetworkOptions) -> dict[str, Any]:
+    words: dict[str, Any] = dict(split_args(options.network_args, Problems()))
+    if words and not options.dim_from_weights:
+        words.setdefault("dropout", options.network_dropout)
+    return words
+
+
 def _trained(targets: Sequence[LoraTarget], options: NetworkOptions) -> Iterator[LoraTarget]:
     for target in targets:
         left_out = options.network_train_text_encoder_only if target.part == UNET else options.network_train_unet_only
@@ -162,7 +169,7 @@ class LoraNetwork(nn.Module):
         self._args = args
         self._buffers_by_group: list[FlatBuffer] = []
         self.notes: list[str] = []
-        self.module_args = split_args(options.network_args, Problems())
+        self.module_args = _recorded_args(options)
 
     @property
     def layers(self) -> dict[str, LoraLayer]:
