@@ -236,9 +236,8 @@ def test_folders_give_repeats_and_class_tokens(tmp_path):
 
     assert [(subset.num_repeats, subset.class_tokens) for subset in plans[0].subsets] == [(20, "sls frog"), (5, "a_b")]
     assert {subset.caption_extension for subset in plans[0].subsets} == {".txt"}
-    assert [line.partition(": ")[0] for line in problems.warnings] == [
-        str(tmp_path / "0_none"),
-        str(tmp_path / "notes"),
+    assert problems.warnings == [
+        f"{tmp_path}: 0_none, notes: left out, the name does not begin with a number of repeats, as in 10_name."
     ]
 
 

@@ -31,12 +31,14 @@ class Command:
         family: module that holds FAMILY, relative to the package.
         recipe: module that holds run(), relative to the package.
         groups: its option groups, in the order of forms and references.
+        bucket_step: pixels that sides of buckets are multiples of, because of how often the model halves a picture.
     """
 
     title: str
     family: str
     recipe: str
     groups: tuple[type, ...]
+    bucket_step: int
 
 
 COMMANDS = {
@@ -44,6 +46,7 @@ COMMANDS = {
         title="Train a LoRA for Stable Diffusion 1.x and 2.x",
         family=".families.sd",
         recipe=".recipes.lora",
+        bucket_step=64,
         groups=(
             ModelOptions,
             DatasetOptions,

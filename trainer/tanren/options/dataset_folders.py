@@ -19,6 +19,7 @@ from .dataset_resolve import subset_defaults
 
 # Enough to tell that a folder was meant to hold pictures; the scan decides by content.
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl")
+NAMES_SHOWN = 5
 NUMBERED = re.compile(r"(-?\d+)_(.*)", re.DOTALL)
 
 
@@ -66,14 +67,18 @@ def _subsets_below(
         return []
     defaults = subset_defaults(options)
     subsets = []
+    others = []
     for folder in _folders_in(parent):
         named = NUMBERED.fullmatch(folder.name)
         if named is None or int(named[1]) < 1:
-            problems.warn(f"{folder}: left out, its name does not begin with the number of repeats, as in 10_name.")
-            continue
-        subsets.append(_subset(folder, int(named[1]), named[2], defaults, is_reg=is_reg))
+            others.append(folder.name)
+        else:
+            subsets.append(_subset(folder, int(named[1]), named[2], defaults, is_reg=is_reg))
     if not subsets:
         problems.add(_wrong_level(option, parent))
+    elif others:
+        names = ", ".join(others[:NAMES_SHOWN]) + (" …" if len(others) > NAMES_SHOWN else "")
+        problems.warn(f"{parent}: {names}: left out, the name does not begin with a number of repeats, as in 10_name.")
     return subsets
 
 

@@ -1,0 +1,52 @@
+"""Memory that ran out, told with what would help the settings at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .errors import OutOfMemory
+from .options.caching import CachingOptions
+from .options.dataset import DatasetOptions
+from .options.network import NetworkOptions
+from .options.optimizer import OptimizerOptions
+from .options.spec import Settings
+from .options.training import TrainingOptions
+
+# What torch and its allocators say; they have no common class for it.
+SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "cudnn_status_alloc_failed")
+USUAL_AREA = 512 * 512
+LARGE_RANK = 64
+
+
+def memory_problem(error: BaseException, settings: Settings) -> OutOfMemory | None:
+    """The problem to tell when an error means that memory ran out, else None."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and not any(sign in text.lower() for sign in SIGNS):
+        return None
+    place = "GPU" if "cuda" in text.lower() or "gpu" in text.lower() else "main"
+    hints = list(hints_for(settings))
+    fix = (
+        f"What would help: {'; '.join(hints)}." if hints else "A smaller model or a machine with more memory is needed."
+    )
+    return OutOfMemory(what=f"The {place} memory is exhausted.", why=text.partition("\n")[0][:300], fix=fix)
+
+
+def hints_for(settings: Settings) -> Iterator[str]:
+    """Settings that would need less memory, the most effective first."""
+    training, dataset, caching = settings[TrainingOptions], settings[DatasetOptions], settings[CachingOptions]
+    if not training.gradient_checkpointing:
+        yield "--gradient_checkpointing"
+    if dataset.train_batch_size > 1:
+        yield f"a smaller --train_batch_size (now {dataset.train_batch_size}) with --gradient_accumulation_steps"
+    if training.mixed_precision == "no":
+        yield "--mixed_precision bf16 or fp16"
+    if not caching.cache_latents:
+        yield "--cache_latents"
+    if not settings[NetworkOptions].network_train_unet_only:
+        yield "--network_train_unet_only (with --cache_text_encoder_outputs)"
+    if "8bit" not in settings[OptimizerOptions].chosen.lower():
+        yield "--optimizer_type AdamW8bit"
+    if (settings[NetworkOptions].network_dim or 0) > LARGE_RANK:
+        yield f"a smaller --network_dim (now {settings[NetworkOptions].network_dim})"
+    if dataset.resolution and dataset.resolution[0] * dataset.resolution[1] > USUAL_AREA:
+        yield "a smaller --resolution (now {},{})".format(*dataset.resolution)

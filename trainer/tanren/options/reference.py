@@ -1,0 +1,130 @@
+"""The written reference of the options, the short help, and the frozen list, all from the declarations."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .convert import element_type, shown, takes_list, takes_no_value
+from .spec import Option, options_of
+
+NAME_WIDTH = 34
+KIND_WORDS = {int: "int", float: "float", str: "text"}
+
+
+def help_text(title: str, groups: Sequence[type], program: str) -> str:
+    """What --help prints: every option under the heading of its group."""
+    width = max(60, min(shutil.get_terminal_size().columns, 120))
+    lines = [f"{title}.", "", f"Usage: {program} --option VALUE --flag …", ""]
+    for group in groups:
+        lines += [first_line(group), ""]
+        for option in options_of(group):
+            lines += _help_lines(option, width)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def reference_text(commands: Mapping[str, tuple[str, Sequence[type]]]) -> str:
+    """The reference page in Markdown.
+
+    Args:
+        commands: name of each command to its title and groups.
+    """
+    parts = [
+        "# Options",
+        "",
+        "This page is generated from the declarations in `trainer/tanren/options/`; "
+        "`python tools/write_reference.py` writes it again.",
+        "",
+        "An option can stand on the command line (`--name value`, `--name=value`) or in a TOML file named by "
+        "`--config_file` (`name = value`, under any section). What is typed on the command line wins. Flags take no "
+        "value. Lists take several words, and an array in TOML.",
+    ]
+    for name, (title, groups) in commands.items():
+        parts += ["", f"## {name}", "", f"{title}."]
+        for group in groups:
+            parts += ["", f"### {first_line(group)}", "", "| option | value, default | meaning |", "|---|---|---|"]
+            parts += [_table_row(option) for option in options_of(group)]
+    return "\n".join(parts) + "\n"
+
+
+def frozen_list(groups: Sequence[type]) -> str:
+    """One line per option: what a command line or config file may rely on."""
+    lines = []
+    for group in groups:
+        for option in options_of(group):
+            facts = [option.name, value_text(option), f"default {shown(option.default)!r}"]
+            if option.text.choices:
+                facts.append("choices " + " ".join(map(str, option.text.choices)))
+            lines.append(" | ".join(facts))
+    return "\n".join(lines) + "\n"
+
+
+def first_line(group: type) -> str:
+    """The sentence that describes a group, as a heading."""
+    return (group.__doc__ or group.__name__).strip().splitlines()[0].rstrip(".")
+
+
+def value_text(option: Option) -> str:
+    """What follows the flag: nothing, a kind of value, or the choices."""
+    if takes_no_value(option):
+        return "flag"
+    word = option.text.path or ("WIDTH,HEIGHT" if option.name == "resolution" else "")
+    if option.text.choices and not takes_list(option):
+        word = " / ".join(map(str, option.text.choices))
+    elif option.text.parse is not None and not word:
+        word = {"lr_warmup_steps": "steps or ratio", "lr_decay_steps": "steps or ratio"}.get(option.name, "")
+    word = word or KIND_WORDS[element_type(option)]
+    return f"list of {word}" if takes_list(option) else word
+
+
+def _help_lines(option: Option, width: int) -> Iterator[str]:
+    flag = f"  --{option.name}" + ("" if takes_no_value(option) else f" {_short_value(option)}")
+    text = _sentence(option)
+    if len(flag) >= NAME_WIDTH:
+        yield flag
+        flag = ""
+    indent = " " * NAME_WIDTH
+    yield from textwrap.wrap(text, width, initial_indent=flag.ljust(NAME_WIDTH), subsequent_indent=indent)
+
+
+def _short_value(option: Option) -> str:
+    return (
+        "…" if option.text.choices and len(option.text.choices) > 6 else value_text(option).upper().replace(" / ", "|")
+    )
+
+
+def _sentence(option: Option) -> str:
+    parts = [option.text.help]
+    if _has_default(option):
+        parts.append(f"Default: {shown(option.default)}.")
+    if option.text.no_effect:
+        parts.append(f"Has no effect here. {option.text.no_effect}")
+    return " ".join(parts)
+
+
+def _has_default(option: Option) -> bool:
+    return option.default not in (None, False, "", ())
+
+
+def _table_row(option: Option) -> str:
+    value = value_text(option)
+    if _has_default(option):
+        value += f", `{shown(option.default)}`"
+    text = option.text.help + _limits(option)
+    if option.text.no_effect:
+        text += f" *No effect:* {option.text.no_effect}"
+    return f"| `--{option.name}` | {_cell(value)} | {_cell(text)} |"
+
+
+def _limits(option: Option) -> str:
+    low, high = option.text.minimum, option.text.maximum
+    if low is not None and high is not None:
+        return f" From {low:g} to {high:g}."
+    return "" if low is None else f" At least {low:g}."
+
+
+def _cell(text: Any) -> str:
+    return str(text).replace("|", "\\|")

@@ -1,0 +1,286 @@
+"""Everything that is looked at before a model is loaded: settings, files, pictures, disk. Without torch.
+
+The trainers and `plan` ask the same function, so that what the plan promises is what the run does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .commands import Command
+from .data.counting import Counts, count_steps
+from .engine.lr_factors import SHAPES, Plan, make_factor
+from .errors import EnvironmentProblem, Problems, UsageError, UserError
+from .events import Report
+from .formats.base_model import kind_at
+from .formats.checkpoint_kind import CheckpointKind, base_model_problem, prediction_warnings
+from .formats.python_arguments import parse_arguments
+from .formats.toml_file import read_toml
+from .models.hub import is_hub_id
+from .networks.lora_args import LoraArgs, parse_lora_args
+from .networks.module_names import check_module, is_own
+from .options.checks import check_initial_step, check_settings
+from .options.dataset import DatasetOptions
+from .options.dataset_checks import check_plans
+from .options.dataset_file import dataset_plans
+from .options.dataset_plan import DatasetPlan
+from .options.model import AttentionOptions, ModelOptions
+from .options.nearest import nearest
+from .options.network import NetworkOptions
+from .options.optimizer import OptimizerOptions, SchedulerOptions
+from .options.optimizer_checks import check_optimizer
+from .options.optimizer_names import finds_own_rate, has_own_schedule, is_adafactor
+from .options.sampling import SamplingOptions
+from .options.saving import ResumeOptions
+from .options.spec import Settings
+from .options.tracking import TrackingOptions
+from .options.training import TrainingOptions
+from .paths import resolve_user_path
+
+if TYPE_CHECKING:
+    from .data.records import Scan
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was found.
+
+    Args:
+        settings: of the run.
+        plans, scan: its data, as asked for and as found.
+        counts: batches, steps and epochs; None when there are no pictures.
+        base: what the base model is; None when only loading it tells.
+        lora: arguments of our own network; None for networks of other packages.
+    """
+
+    settings: Settings
+    plans: tuple[DatasetPlan, ...]
+    scan: Scan
+    counts: Counts | None
+    base: CheckpointKind | None
+    lora: LoraArgs | None
+
+
+def examine(
+    command: Command,
+    settings: Settings,
+    problems: Problems,
+    report: Report | None = None,
+    *,
+    typed_at_shell: bool = True,
+    processes: int = 1,
+) -> Preflight:
+    """Look at everything a run needs; what is wrong goes to `problems`.
+
+    Args:
+        command: what is going to run.
+        settings: parsed.
+        problems: receives every problem and warning.
+        report: told about progress.
+        typed_at_shell: settings come from a person at the shell, who may name any Python module.
+        processes: how many train together.
+    """
+    # Imported here: reading pictures needs Pillow, and --help has to do without.
+    from .data.scan import scan
+
+    check_settings(settings, problems)
+    check_optimizer(settings, problems)
+    lora = _check_network(settings, typed_at_shell, problems)
+    base = _check_base_model(settings[ModelOptions], problems)
+    _check_files(settings, problems)
+    _check_packages(settings, problems)
+    plans = dataset_plans(settings, problems)
+    check_plans(settings, plans, command.bucket_step, problems)
+    found = scan(plans, settings[DatasetOptions], report, problems, seed=settings[TrainingOptions].seed)
+    counts = _count(settings, found, processes, problems)
+    if counts:
+        _check_schedule(settings, counts, problems)
+    return Preflight(settings, plans, found, counts, base, lora)
+
+
+def examine_all(
+    command: Command, settings: Settings, problems: Problems, report: Report | None = None, *, processes: int = 1
+) -> Preflight:
+    """`examine`, for settings of which some could not be read.
+
+    Those are reported for that, not for what follows from their absence.
+    """
+    unreadable = {name for problem in problems.errors for name in _names_in(problem.where)}
+    later = Problems()
+    found = examine(command, settings, later, report, processes=processes)
+    for warning in later.warnings:
+        problems.warn(warning)
+    for problem in later.errors:
+        if unreadable.isdisjoint(_names_in(problem.where)):
+            problems.add(problem)
+    return found
+
+
+def _names_in(where: str) -> set[str]:
+    """Option names in the place of a problem, such as `--seed` or `file.toml:3 (seed)`."""
+    return {first or second for first, second in re.findall(r"--(\w+)|\((\w+)\)$", where)}
+
+
+def process_count() -> int:
+    """How many processes `accelerate launch` or torchrun started together."""
+    return int(os.environ.get("WORLD_SIZE", "1") or 1)
+
+
+def _collecting(problems: Problems, check: Callable[[], object]) -> None:
+    try:
+        check()
+    except UserError as problem:
+        problems.add(problem)
+
+
+def _check_network(settings: Settings, typed_at_shell: bool, problems: Problems) -> LoraArgs | None:
+    options = settings[NetworkOptions]
+    module = options.network_module
+    _collecting(problems, lambda: check_module(module, typed_at_shell=typed_at_shell))
+    if not is_own(module):
+        return None
+    lora = parse_lora_args(
+        options.network_args,
+        problems,
+        rank=options.network_dim,
+        alpha=options.network_alpha,
+        dropout=options.network_dropout,
+    )
+    name = settings[OptimizerOptions].chosen
+    if finds_own_rate(name) and (lora.plus_unet or lora.plus_text_encoder):
+        problems.warn(
+            f"--network_args: LoRA+ ratios do not go together with {name}, which has one rate for everything."
+        )
+    return lora
+
+
+def _check_base_model(options: ModelOptions, problems: Problems) -> CheckpointKind | None:
+    """What a local model is, and whether the flags fit it; hub ids and .ckpt files are known only when loaded."""
+    name = options.pretrained_model_name_or_path
+    if not name:
+        return None
+    path = _model_path(name, "--pretrained_model_name_or_path", problems)
+    if path is None:
+        return None
+    try:
+        kind = kind_at(path)
+    except UserError as problem:
+        problems.add(problem)
+        return None
+    if kind is None:
+        return None
+    misfit = base_model_problem(kind, name, v2=options.v2)
+    if misfit:
+        problems.add(misfit)
+    for warning in prediction_warnings(
+        kind, name, v_parameterization=options.v_parameterization, zero_terminal_snr=options.zero_terminal_snr
+    ):
+        problems.warn(warning)
+    return kind
+
+
+def _model_path(name: str, where: str, problems: Problems) -> Path | None:
+    """The file or folder a name means; None for a hub id and after a complaint."""
+    if is_hub_id(name) and not Path(name).exists():
+        return None
+    is_folder = Path(name).expanduser().is_dir()
+    try:
+        return resolve_user_path(name, "folder" if is_folder else "file", where=where)
+    except UserError as problem:
+        problems.add(problem)
+        return None
+
+
+def _check_files(settings: Settings, problems: Problems) -> None:
+    network, tracking = settings[NetworkOptions], settings[TrackingOptions]
+    vae = settings[ModelOptions].vae
+    if vae:
+        _model_path(vae, "--vae", problems)
+    needed = [
+        ("--network_weights", network.network_weights, "file"),
+        ("--sample_prompts", settings[SamplingOptions].sample_prompts, "file"),
+        ("--resume", settings[ResumeOptions].resume, "folder"),
+        *(("--base_weights", name, "file") for name in network.base_weights),
+    ]
+    for where, text, kind in needed:
+        if text:
+            _collecting(problems, partial(resolve_user_path, text, kind, where=where))
+    if tracking.log_tracker_config:
+        _collecting(problems, lambda: read_toml(_file(tracking.log_tracker_config or "", "--log_tracker_config")))
+    extra = len(network.base_weights_multiplier) - len(network.base_weights)
+    if network.base_weights and extra > 0:
+        what = f"There are {extra} more multipliers than --base_weights."
+        problems.add(UsageError(where="--base_weights_multiplier", what=what, fix="Give one per file."))
+
+
+def _file(text: str, where: str) -> Path:
+    return resolve_user_path(text, "file", where=where)
+
+
+def _check_packages(settings: Settings, problems: Problems) -> None:
+    """V44, for what is not an optimizer or a network."""
+    tracking = settings[TrackingOptions]
+    wanted = {"wandb": ("wandb", "all"), "tensorboard": ("tensorboard", "all")}
+    chosen = tracking.log_with or ("tensorboard" if tracking.logging_dir else None)
+    for package, names in wanted.items():
+        if chosen in names and importlib.util.find_spec(package) is None:
+            what = f"{chosen} needs the package {package}, which is not installed."
+            fix = f"Install it in the trainer's environment: pip install {package}"
+            problems.add(EnvironmentProblem(where="--log_with", what=what, fix=fix))
+    if settings[AttentionOptions].xformers and importlib.util.find_spec("xformers") is None:
+        problems.warn("--xformers: the package is not installed; PyTorch's own attention is used.")
+
+
+def _count(settings: Settings, found: Scan, processes: int, problems: Problems) -> Counts | None:
+    batches = found.batches_per_epoch()
+    if not batches:
+        return None
+    training, resume = settings[TrainingOptions], settings[ResumeOptions]
+    counts = count_steps(
+        batches,
+        max_train_steps=training.max_train_steps,
+        max_train_epochs=training.max_train_epochs,
+        accumulation=training.gradient_accumulation_steps,
+        processes=processes,
+    )
+    if resume.initial_step is not None:
+        check_initial_step(resume.initial_step, counts.max_train_steps, problems)
+    elif resume.initial_epoch is not None and resume.initial_epoch > counts.num_epochs:
+        what = f"{resume.initial_epoch} is behind the last epoch of the run, {counts.num_epochs}."
+        problems.add(UsageError(where="--initial_epoch", what=what, fix="Lower it, or train longer."))
+    return counts
+
+
+def _check_schedule(settings: Settings, counts: Counts, problems: Problems) -> None:
+    """The schedule's name, arguments and numbers, with the real length of the run."""
+    options, optimizer = settings[SchedulerOptions], settings[OptimizerOptions]
+    name = options.lr_scheduler
+    is_other = options.lr_scheduler_type or has_own_schedule(optimizer.chosen) or is_adafactor(optimizer.chosen)
+    if is_other or name.split(":")[0] == "adafactor":
+        return
+    if name not in SHAPES:
+        close = nearest(name, SHAPES)
+        fix = f"Did you mean {close}?" if close else f"Known: {', '.join(SHAPES)}."
+        problems.add(UsageError(where="--lr_scheduler", what=f"{name!r} is not a known schedule.", fix=fix))
+        return
+    try:
+        arguments = parse_arguments(options.lr_scheduler_args, "--lr_scheduler_args")
+    except UserError:
+        # check_optimizer has told it.
+        return
+    total = counts.max_train_steps
+    warmup, decay = (
+        int(value * total) if isinstance(value, float) else value
+        for value in (options.lr_warmup_steps, options.lr_decay_steps)
+    )
+    if warmup > total:
+        problems.warn(f"--lr_warmup_steps: the warm-up of {warmup} steps is longer than the run of {total}.")
+    plan = Plan(total, warmup, decay, optimizer.learning_rate, options, arguments)
+    _collecting(problems, lambda: make_factor(SHAPES[name], plan))

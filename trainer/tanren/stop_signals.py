@@ -1,0 +1,57 @@
+"""Asking a run to stop from the keyboard or by the operating system."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+log = logging.getLogger("tanren")
+
+
+class StopOnSignal:
+    """Turns the first Ctrl+C or TERM into the request "stop"; the second one ends the process as usual.
+
+    Use as a context around the training. In threads other than the main one, signals cannot be caught and nothing
+    changes.
+
+    Args:
+        others: further requests, such as those of a job folder.
+    """
+
+    def __init__(self, others: Callable[[], set[str]] = set) -> None:
+        self._others = others
+        self._stop = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> StopOnSignal:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._caught)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def asked(self) -> set[str]:
+        """Requests that came in since the last call; "stop" is repeated, because it stays true."""
+        return self._others() | ({"stop"} if self._stop else set())
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True
+        self._restore()
+        # Logging may hold its lock at this very moment, and waiting for it inside a signal handler would hang.
+        threading.Thread(target=_say_stopping, daemon=True).start()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._before = {}
+
+
+def _say_stopping() -> None:
+    log.warning("Stopping after this step; what was learnt is saved. Once more ends the run at once.")
