@@ -30,7 +30,9 @@ OLDEST, NEWEST = (3, 10), (3, 13)
 # Bytes to download and bytes on the disk on Linux, the packages beside torch included.
 SIZES = {"cpu": (0.4e9, 1.6e9), "cu126": (3.2e9, 7.5e9), "cu130": (2.9e9, 6.5e9), "default": (2.9e9, 6.5e9)}
 UPDATE_SIZES = (0.2e9, 0.5e9)
-IMPORTED_FIRST = "import torch, diffusers, transformers, accelerate, safetensors, numpy, PIL, toml, tqdm"
+NAMED_IN_PLANS = ("torch", "diffusers", "transformers")
+IMPORT_NAMES = {"pillow": "PIL"}
+TRY_IMPORTS = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
 SECONDS_FOR_INDEX = 6
 SECONDS_FOR_OTHER_SETUP = 3600.0
 
@@ -56,7 +58,7 @@ class SetupPlan:
     def __str__(self) -> str:
         download, on_disk = self.sizes
         versions = self.pins.versions(self.sections, sys.version_info[:2])
-        named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "diffusers", "transformers"))
+        named = ", ".join(f"{name} {versions[name]}" for name in NAMED_IN_PLANS if name in versions)
         return (
             f"The trainer needs Python packages of its own ({self.now.why or 'made anew on request'}).\n"
             f"  folder    {self.environment.folder}\n"
@@ -157,7 +159,8 @@ def _carry_out(plan: SetupPlan, say: Callable[[str], None]) -> None:
             write_json(environment.marker, before)
         raise
     say("Trying the packages …")
-    _run([str(environment.python), "-c", IMPORTED_FIRST], "The packages are installed, but do not work together.")
+    names = [IMPORT_NAMES.get(name, name.replace("-", "_")) for name in plan.pins.names([TRAINER])]
+    _run([str(environment.python), "-c", TRY_IMPORTS, *names], "The packages are installed, but cannot be imported.")
     versions = installed_versions(environment, plan.pins.names(plan.sections))
     write_json(environment.marker, {"state": "ready", **content, "packages": versions})
 
@@ -167,7 +170,7 @@ def _pip_command(plan: SetupPlan, say: Callable[[str], None]) -> list[str]:
     command += ["--constraint", str(plan.pins.path)]
     if not sys.stdout.isatty():
         command += ["--progress-bar", "off"]
-    index = plan.choice.index
+    index = None if os.environ.get("PIP_NO_INDEX") else plan.choice.index
     if index is not None and _answers(index):
         command += ["--extra-index-url", index]
     elif index is not None:
