@@ -68,7 +68,7 @@ def folder_kind(folder: Path) -> CheckpointKind:
     Raises:
         ModelFileError: the folder is not a diffusers folder.
     """
-    unet = _settings(folder / "unet" / "config.json")
+    unet = _settings_if_there(folder / "unet" / "config.json")
     if (folder / "transformer").is_dir() and not unet:
         return CheckpointKind("flux")
     if not unet:
@@ -77,7 +77,7 @@ def folder_kind(folder: Path) -> CheckpointKind:
             what=f"{folder.name} is not a diffusers folder: there is no unet/config.json in it.",
             fix="Give the folder that holds model_index.json, or the checkpoint file itself.",
         )
-    scheduler = _settings(folder / "scheduler" / "scheduler_config.json")
+    scheduler = _settings_if_there(folder / "scheduler" / "scheduler_config.json")
     prediction = {"v_prediction": "v", "epsilon": "epsilon"}.get(scheduler.get("prediction_type", "epsilon"))
     return CheckpointKind(
         family=_family(unet),
@@ -97,13 +97,25 @@ def _family(unet: dict[str, Any]) -> str:
     return standard or (SD2 if unet.get("use_linear_projection") else SD1)
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The object in a config.json or an index of shards.
+
+    Raises:
+        ModelFileError: missing, damaged, or something else than an object.
+    """
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
+    except FileNotFoundError as error:
+        what = f"There is no {path.name} in {path.parent.name}."
+        raise ModelFileError(where=str(path), what=what, fix="Download the folder again, all files of it.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ModelFileError(
-            where=str(path), what=f"{path.name} cannot be read.", why=str(error), fix="Download it again."
+            where=str(path), what=f"{path.name} cannot be read.", why=f"{error}.", fix="Download it again."
         ) from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise ModelFileError(where=str(path), what=f"{path.name} holds no settings.", fix="Download it again.")
+    return content
+
+
+def _settings_if_there(path: Path) -> dict[str, Any]:
+    return read_settings(path) if path.is_file() else {}

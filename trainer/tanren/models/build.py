@@ -119,6 +119,7 @@ def give_weights(
             f"{part.file.path.name}: {len(unknown)} tensors of the {part.title} are not used: {_first(unknown)}."
         )
     placed = {name: part.file.place(tensors[name].reshape(shape), device, dtype) for name, shape in wanted.items()}
+    part.file.check_unchanged()
     model.load_state_dict(placed, strict=True, assign=True)
     model.requires_grad_(False)
     model.eval()

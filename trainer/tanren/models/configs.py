@@ -20,6 +20,7 @@ from ..errors import ModelFileError
 Config = dict[str, Any]
 CONFIG_ENTRY = "tanren.config"
 LARGEST_NUMBER = 1_000_000
+LARGEST_DEPTH = 200
 LONGEST_LIST = 16
 NEEDED_KEYS = {
     "unet": ("block_out_channels", "down_block_types", "up_block_types", "cross_attention_dim"),
@@ -176,7 +177,9 @@ def _check_value(key: str, value: Any, where: str) -> None:
             raise _broken_entry(where, f"{key} has {len(value)} entries")
         for entry in value:
             _check_value(key, entry, where)
-    elif isinstance(value, dict) or (isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER):
+        return
+    largest = LARGEST_DEPTH if "layers" in key else LARGEST_NUMBER
+    if isinstance(value, dict) or (isinstance(value, int | float) and not abs(value) <= largest):
         raise _broken_entry(where, f"{key} is {str(value)[:60]}")
 
 

@@ -6,21 +6,21 @@ in torch's format, read as `pickles.py` says. Nothing is fetched: what is not in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from ..errors import ModelFileError
-from ..formats.base_model import folder_kind
+from ..formats.base_model import folder_kind, read_settings
+from ..formats.checkpoint_kind import TRAINABLE
 from . import text_keys, unet_keys, vae_keys
-from .configs import Config
+from .configs import check_config
 from .source import Component, Source
 from .tensor_files import TensorFile, open_tensors
 
-DIFFUSERS_STEM, TRANSFORMERS_STEM = "diffusion_pytorch_model", ("model", "pytorch_model")
+TITLES = {"unet": "U-Net", "vae": "VAE", "text_encoder": "text encoder"}
+DIFFUSERS_STEMS, TRANSFORMERS_STEMS = ("diffusion_pytorch_model",), ("model", "pytorch_model")
 
 
 def open_folder(folder: Path, *, map_file: bool = True) -> Source:
@@ -30,7 +30,9 @@ def open_folder(folder: Path, *, map_file: bool = True) -> Source:
         ModelFileError: no diffusers folder, or a file in it is missing or damaged.
     """
     kind = folder_kind(folder)
-    unet = read_component(folder / "unet", "U-Net", (DIFFUSERS_STEM,), map_file=map_file)
+    if kind.family not in TRAINABLE:
+        return Source(folder, kind, None, None, None)
+    unet = read_component(folder / "unet", "unet", map_file=map_file)
     vae = vae_folder(folder / "vae", map_file=map_file) if (folder / "vae").is_dir() else None
     text = None
     if (folder / "text_encoder").is_dir():
@@ -42,14 +44,14 @@ def vae_folder(folder: Path, *, map_file: bool = True) -> Component:
     """The autoencoder in a folder of its own, or in the `vae` folder of a whole model."""
     if (folder / "vae" / "config.json").is_file():
         folder = folder / "vae"
-    found = read_component(folder, "VAE", (DIFFUSERS_STEM,), map_file=map_file)
+    found = read_component(folder, "vae", map_file=map_file)
     table = vae_keys.old_diffusers_table()
     tensors = {unet_keys.renamed(name, table) or name: tensor for name, tensor in found.tensors.items()}
     return Component(found.title, found.config, tensors, found.file)
 
 
 def _text_component(folder: Path, *, map_file: bool) -> Component:
-    found = read_component(folder, "text encoder", TRANSFORMERS_STEM, map_file=map_file)
+    found = read_component(folder, "text_encoder", map_file=map_file)
     tensors = {
         text_keys.without_hf_level(name): tensor
         for name, tensor in found.tensors.items()
@@ -58,9 +60,11 @@ def _text_component(folder: Path, *, map_file: bool) -> Component:
     return Component(found.title, found.config, tensors, found.file)
 
 
-def read_component(folder: Path, title: str, stems: tuple[str, ...], *, map_file: bool = True) -> Component:
-    """One component with the names as they are in its files."""
-    config = read_json(folder / "config.json")
+def read_component(folder: Path, part: str, *, map_file: bool = True) -> Component:
+    """One component with the names as they are in its files; `part` is a key of `TITLES`."""
+    title, stems = TITLES[part], TRANSFORMERS_STEMS if part == "text_encoder" else DIFFUSERS_STEMS
+    config = read_settings(folder / "config.json")
+    check_config(part, config, str(folder / "config.json"))
     for paths in _weight_files(folder, stems):
         files = [open_tensors(path, map_file=map_file) for path in paths]
         file = files[0] if len(files) == 1 else _joined(folder, files)
@@ -86,7 +90,7 @@ def _weight_files(folder: Path, stems: tuple[str, ...]) -> Iterator[list[Path]]:
 
 
 def _shards(index: Path) -> list[Path]:
-    named = read_json(index).get("weight_map")
+    named = read_settings(index).get("weight_map")
     names = sorted(set(named.values())) if isinstance(named, dict) else []
     if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
         raise ModelFileError(
@@ -101,21 +105,4 @@ def _joined(folder: Path, files: list[TensorFile]) -> TensorFile:
             file.give_back(tensor)
 
     tensors = {name: tensor for file in files for name, tensor in file.tensors.items()}
-    return TensorFile(folder, tensors, {}, give_back)
-
-
-def read_json(path: Path) -> Config:
-    """An object from a config file."""
-    try:
-        content: Any = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            where=str(path), what=f"There is no {path.name} in {path.parent.name}.", fix="Download the folder again."
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFileError(
-            where=str(path), what=f"{path.name} cannot be read.", why=str(error), fix="Download it again."
-        ) from error
-    if not isinstance(content, dict):
-        raise ModelFileError(where=str(path), what=f"{path.name} holds no settings.", fix="Download it again.")
-    return content
+    return TensorFile(folder, tensors, {}, give_back, tuple(stamp for file in files for stamp in file.stamps))

@@ -26,6 +26,8 @@ MEMBER = re.compile(
 )
 LARGEST_PICKLE = 64 * 2**20
 DEEPEST_NESTING = 4
+# How torch's messages name what it refused.
+REFUSALS = (r"GLOBAL ([\w.]*\w)", r"[Uu]nsupported (?:global|class|operand)\W*([\w.]*\w)")
 CONVERT = "Convert it to .safetensors with a program you trust, or take the .safetensors version of the model."
 
 
@@ -104,8 +106,10 @@ def _peeled(content: Any, path: Path) -> Mapping[Any, Any]:
 
 def _foreign_name(message: str) -> str:
     """The class or function that torch refused, from its message; its advice to load unsafely is not passed on."""
-    found = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported (?:global|class|operand)[^\w]*([\w.]+)", message)
-    return f"it holds {next(filter(None, found.groups()))}" if found else "it holds more than plain data"
+    for pattern in REFUSALS:
+        if found := re.search(pattern, message):
+            return f"it holds {found[1]}"
+    return "it holds more than plain data"
 
 
 def _refused(path: Path, reason: str) -> ModelFileError:

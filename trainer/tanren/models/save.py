@@ -1,4 +1,4 @@
-"""Whole models to disk: a single file in the ldm layout, or a diffusers folder.
+"""Whole models to disk as a single file in the ldm layout.
 
 What is written loads in the WebUIs, sd-scripts and diffusers. Same weights, same bytes: tensors are sorted by name.
 """
@@ -13,24 +13,13 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
-from ..files import durable_write, write_json
+from ..files import durable_write
 from ..formats.checkpoint_kind import SD2
 from ..formats.safetensors_header import header_bytes, lay_out
 from . import text_keys, unet_keys, vae_keys
 from .configs import CONFIG_ENTRY, STANDARD, Config, Configs, header_entry
 from .tensor_files import DTYPES
 
-MODEL_INDEX = {
-    "_class_name": "StableDiffusionPipeline",
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "scheduler": ["diffusers", "DDIMScheduler"],
-    "safety_checker": [None, None],
-    "feature_extractor": [None, None],
-    "requires_safety_checker": False,
-}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -129,42 +118,3 @@ def write_tensors(
 
 def _bytes_of(tensor: Tensor) -> memoryview:
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
-
-
-def write_folder(folder: Path, parts: ModelParts, *, dtype: torch.dtype, v_prediction: bool = False) -> Path:
-    """Write a diffusers folder without tokenizer files; text encoder names keep the level `text_model.`.
-
-    transformers wrote that level until 5.6, and other programs need it.
-    """
-    unet, vae = parts.unet.state_dict(), parts.vae.state_dict()
-    ours = {text_keys.without_hf_level(name): tensor for name, tensor in parts.text_encoder.state_dict().items()}
-    text = _prefixed(text_keys.HF_LEVEL, ours)
-    text_config = {"model_type": "clip_text_model", **parts.configs.text_encoders[0]}
-    components = {
-        "unet": ("UNet2DConditionModel", "diffusion_pytorch_model", parts.configs.unet, unet),
-        "vae": ("AutoencoderKL", "diffusion_pytorch_model", parts.configs.vae, vae),
-        "text_encoder": ("CLIPTextModel", "model", text_config, text),
-    }
-    for name, (kind, stem, config, tensors) in components.items():
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        label = {"architectures": [kind]} if name == "text_encoder" else {"_class_name": kind}
-        write_json(folder / name / "config.json", {**label, **config})
-        write_tensors(folder / name / f"{stem}.safetensors", tensors, dtype=dtype, metadata={"format": "pt"})
-    (folder / "scheduler").mkdir(exist_ok=True)
-    write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(v_prediction))
-    write_json(folder / "model_index.json", MODEL_INDEX)
-    return folder
-
-
-def _scheduler(v_prediction: bool) -> Config:
-    return {
-        "_class_name": "DDIMScheduler",
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "num_train_timesteps": 1000,
-        "steps_offset": 1,
-        "clip_sample": False,
-        "set_alpha_to_one": False,
-        "prediction_type": "v_prediction" if v_prediction else "epsilon",
-    }

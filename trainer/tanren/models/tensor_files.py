@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -35,6 +35,25 @@ DTYPES = {
 }
 
 
+@dataclass(frozen=True)
+class Stamp:
+    """How a file is recognised as the same: size in bytes, time of change in nanoseconds, and inode."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp | None:
+        """The present stamp of a file; None when it is gone."""
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        return cls(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
 def _keep(tensor: Tensor) -> None:
     """Give nothing back: the tensor is not a view of a file."""
 
@@ -48,12 +67,14 @@ class TensorFile:
         tensors: name -> tensor on the CPU, in the file's dtype.
         metadata: texts of the safetensors header.
         give_back: tells the system that the pages behind a mapped tensor are not needed any more.
+        stamps: what the files looked like when they were opened.
     """
 
     path: Path
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
     give_back: Callable[[Tensor], None] = _keep
+    stamps: tuple[Stamp, ...] = ()
 
     def place(self, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
         """The tensor where and how it is needed; the mapped one itself when nothing has to change."""
@@ -61,6 +82,20 @@ class TensorFile:
         if placed is not tensor:
             self.give_back(tensor)
         return placed
+
+    def check_unchanged(self) -> None:
+        """Called when the last weight was read.
+
+        Raises:
+            ModelFileError: another program changed a file meanwhile, so what was read may be a mixture.
+        """
+        for stamp in self.stamps:
+            if Stamp.of(stamp.path) != stamp:
+                raise ModelFileError(
+                    where=str(stamp.path),
+                    what=f"{stamp.path.name} was changed by another program while it was read.",
+                    fix="Wait until the other program is done, then start again.",
+                )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape."""
@@ -73,10 +108,13 @@ def open_tensors(path: Path, *, map_file: bool = True) -> TensorFile:
     Raises:
         ModelFileError: missing, damaged, unsafe, or no weights at all.
     """
-    if is_safetensors(path):
+    is_safe, stamp = is_safetensors(path), Stamp.of(path)
+    if is_safe:
         header = read_header(path)
-        return _mapped(path, header) if map_file else _read(path, header)
-    return TensorFile(path, read_pickle(path))
+        opened = _mapped(path, header) if map_file else _read(path, header)
+    else:
+        opened = TensorFile(path, read_pickle(path))
+    return replace(opened, stamps=(stamp,) if stamp else ())
 
 
 def _mapped(path: Path, header: Header) -> TensorFile:

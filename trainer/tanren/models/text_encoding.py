@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..formats.prompt_weights import parse_prompt_weights
+
 CONTENT = 75
 WINDOW = CONTENT + 2
 MOST_PROMPT_WINDOWS = 3
@@ -64,8 +66,6 @@ def token_row(tokenizer: Any, text: str, windows: int, *, weighted: bool) -> Tok
 
 def content_tokens(tokenizer: Any, text: str, *, weighted: bool) -> tuple[list[int], list[float]]:
     """Ids without BOS and EOS, uncut, and the emphasis of each."""
-    from ..formats.prompt_weights import parse_prompt_weights
-
     stretches = parse_prompt_weights(text) if weighted else [(text, 1.0)]
     ids: list[int] = []
     weights: list[float] = []
