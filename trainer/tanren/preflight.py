@@ -22,6 +22,7 @@ from .events import Report
 from .formats.base_model import kind_at
 from .formats.checkpoint_kind import CheckpointKind, base_model_problem, prediction_warnings
 from .formats.python_arguments import parse_arguments
+from .formats.sample_prompts import read_sample_prompts
 from .formats.toml_file import read_toml
 from .models.hub import is_hub_id
 from .networks.lora_args import LoraArgs, parse_lora_args
@@ -205,19 +206,26 @@ def _check_files(settings: Settings, problems: Problems) -> None:
         _model_path(vae, "--vae", problems)
     needed = [
         ("--network_weights", network.network_weights, "file"),
-        ("--sample_prompts", settings[SamplingOptions].sample_prompts, "file"),
         ("--resume", settings[ResumeOptions].resume, "folder"),
         *(("--base_weights", name, "file") for name in network.base_weights),
     ]
     for where, text, kind in needed:
         if text:
             _collecting(problems, partial(resolve_user_path, text, kind, where=where))
+    if settings[SamplingOptions].sample_prompts:
+        _collecting(problems, lambda: _check_sample_prompts(settings, problems))
     if tracking.log_tracker_config:
         _collecting(problems, lambda: read_toml(_file(tracking.log_tracker_config or "", "--log_tracker_config")))
     extra = len(network.base_weights_multiplier) - len(network.base_weights)
     if network.base_weights and extra > 0:
         what = f"There are {extra} more multipliers than --base_weights."
         problems.add(UsageError(where="--base_weights_multiplier", what=what, fix="Give one per file."))
+
+
+def _check_sample_prompts(settings: Settings, problems: Problems) -> None:
+    """Read the whole file now: a mistake in it must not come up in the middle of a run."""
+    for note in read_sample_prompts(_file(settings[SamplingOptions].sample_prompts or "", "--sample_prompts")).notes:
+        problems.warn(note)
 
 
 def _file(text: str, where: str) -> Path:
