@@ -13,9 +13,9 @@ from ..options.optimizer import OptimizerOptions
 from ..options.spec import Settings
 from .memory import peak_memory
 from .readback import Readback, StepNumbers
-from .run import Run
+from .run import Rates, Run
 from .saver import Saver
-from .step import TrainingStep
+from .step import Inputs, TrainingStep
 from .validation import Validation
 
 
@@ -55,6 +55,7 @@ class Loop:
             scale_weight_norms=settings[NetworkOptions].scale_weight_norms,
         )
         saver.scaler = self.step.scaler
+        self._rates: dict[int, Rates] = {}
         self._step_started = time.monotonic()
         self._first_step_of_epoch = run.start.step
 
@@ -90,8 +91,9 @@ class Loop:
         """Write the final files."""
         self.saver.finish(self.position)
 
-    def _one_update(self, group: list[object]) -> None:
-        tensors = self.step(group, self.position.step)  # type: ignore[arg-type]
+    def _one_update(self, group: list[Inputs]) -> None:
+        self._rates[self.position.step + 1] = self.run.step_rates()
+        tensors = self.step(group, self.position.step)
         self.position = self.position.after_update(len(group))
         self.readback.push(self.position.step, tensors)
         self._tell_steps(self.readback.arrived())
@@ -136,7 +138,7 @@ class Loop:
                     step_in_epoch=numbers.step - 1 - self._first_step_of_epoch,
                     loss=numbers.loss,
                 )
-            rates, effective = self.run.step_rates()
+            rates, effective = self._rates.pop(numbers.step)
             self.report.tell(
                 "step",
                 step=numbers.step,

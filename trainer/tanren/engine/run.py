@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..data.batch import Batch
 from ..data.counting import Counts
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from .previews import Previews
 
 
+class Rates(NamedTuple):
+    """Learning rate by group name; `effective` is d times it, for the kinds that find d themselves."""
+
+    plain: dict[str, float]
+    effective: dict[str, float]
+
+
 @dataclass
 class Run:
     """What is trained, on what, how, and for how long.
@@ -30,11 +38,11 @@ class Run:
         objective: batch to loss.
         network: what learns.
         optimizer, scheduler: how it learns.
-        set_mode: switches schedule-free optimizers between "train" and "eval".
+        pause: around anything that uses the weights; schedule-free optimizers put their averages in place.
         counts: lengths.
         accumulation: micro-batches per update.
         previews: sample pictures, or None.
-        step_rates: learning rates by group name, now: plain and, for D-adaptation kinds, times d.
+        step_rates: the learning rates of the next update.
         start: where to begin.
     """
 
@@ -43,14 +51,14 @@ class Run:
     network: TrainedNetwork
     optimizer: torch.optim.Optimizer
     scheduler: Any
-    set_mode: Callable[[str], None]
+    pause: Callable[[], AbstractContextManager[None]]
     counts: Counts
     accumulation: int
     precision: Precision
     processes: Processes
     seed: int
     previews: Previews | None
-    step_rates: Callable[[], tuple[dict[str, float], dict[str, float]]]
+    step_rates: Callable[[], Rates]
     start: Position
 
     def groups(self, position: Position) -> Iterator[list[Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from ..events import Report
 from ..options.dataset import DatasetOptions
 from .position import Position
@@ -36,16 +34,12 @@ class Validation:
         if not self.batches:
             return
         run = self.run
-        run.network.eval()
-        run.set_mode("eval")
         losses = []
-        with self.report.phase("validate", len(self.batches)) as phase, torch.no_grad():
+        with self.report.phase("validate", len(self.batches)) as phase, run.pause():
             for plan in self.batches:
                 batch = run.dataset.load(plan, position.step)
                 with run.precision.autocast(run.network.needs_autocast):
                     losses.append(float(run.objective.validation_loss(batch)))
                 phase.advance()
-        run.set_mode("train")
-        run.network.train()
         average = sum(losses) / len(losses)
         self.report.tell("validation", step=position.step, every=every, average=average, train_average=train_average)
