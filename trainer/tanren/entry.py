@@ -17,7 +17,7 @@ from .console import Terminal
 from .errors import Problems, StoppedOnRequest, UsageError, UserError
 from .events import Report
 from .files import write_text
-from .logs import is_main_process, set_up_logging
+from .logs import end_logging, is_main_process, set_up_logging
 from .memory_hints import memory_problem
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
@@ -63,6 +63,8 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
         # The last line of defence: whatever arrives here is a fault of ours.
         log.exception("This is a fault of the trainer, not of your settings. Please report it with these lines:")
         return FAULT
+    finally:
+        end_logging()
     return 0
 
 

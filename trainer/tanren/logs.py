@@ -33,13 +33,20 @@ def set_up_logging(settings: Settings) -> None:
         except OSError as error:
             raise storage_error(path, error) from error
     handler.setFormatter(MaskingFormatter(PLAIN if options.console_log_simple else TIMED, known_secrets(settings)))
-    for old in list(log.handlers):
-        log.removeHandler(old)
+    end_logging()
     log.addHandler(handler)
     log.propagate = False
     # Of several processes only the first one speaks, unless something fails.
     level = options.console_log_level or "INFO"
     log.setLevel(level if is_main_process() else logging.ERROR)
+
+
+def end_logging() -> None:
+    """Close what `set_up_logging` opened."""
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    log.propagate = True
 
 
 def known_secrets(settings: Settings) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .convert import element_type, shown, takes_list, takes_no_value
+from .elsewhere import ELSEWHERE
 from .spec import Option, options_of
 
 NAME_WIDTH = 34
@@ -47,6 +48,11 @@ def reference_text(commands: Mapping[str, tuple[str, Sequence[type]]]) -> str:
         for group in groups:
             parts += ["", f"### {first_line(group)}", "", "| option | value, default | meaning |", "|---|---|---|"]
             parts += [_table_row(option) for option in options_of(group)]
+    parts += ["", "## Known from sd-scripts, but not here", ""]
+    for why in dict.fromkeys(ELSEWHERE.values()):
+        names = ", ".join(f"`--{name}`" for name, reason in ELSEWHERE.items() if reason == why)
+        parts.append(f"- {why} {names}")
+    parts += ["", "On the command line they are an error, in a config file a warning."]
     return "\n".join(parts) + "\n"
 
 
@@ -127,4 +133,4 @@ def _limits(option: Option) -> str:
 
 
 def _cell(text: Any) -> str:
-    return str(text).replace("|", "\\|")
+    return str(text).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,148 @@
+"""From a command line to an exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from model_files import write_model
+from PIL import Image
+from tanren.entry import main
+from tanren.stop_signals import StopOnSignal
+
+TRAINER = Path(__file__).parents[1] / "trainer"
+
+
+def run(*argv, **environment):
+    return subprocess.run(
+        [sys.executable, str(TRAINER / "train_network.py"), *argv],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | environment,
+    )
+
+
+@pytest.fixture
+def good(tmp_path):
+    folder = tmp_path / "pictures" / "1_cat"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    (folder / "a.caption").write_text("a cat")
+    model = write_model(tmp_path / "model.safetensors")
+    return [
+        f"--pretrained_model_name_or_path={model}",
+        f"--train_data_dir={tmp_path / 'pictures'}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--network_module=networks.lora",
+        "--resolution=64",
+    ]
+
+
+def test_help_needs_neither_torch_nor_pillow():
+    code = "import sys; sys.modules.update(dict.fromkeys(['torch', 'PIL', 'tqdm', 'numpy'])); "
+    code += "from tanren.entry import main; sys.exit(main('train_network', ['--help']))"
+
+    result = subprocess.run([sys.executable, "-c", code], cwd=TRAINER, capture_output=True, text=True, encoding="utf-8")
+
+    assert result.returncode == 0, result.stderr
+    assert "--network_dim INT" in result.stdout
+
+
+@pytest.mark.rule("cfg-03")
+def test_all_problems_are_shown_without_a_traceback_and_the_exit_code_is_the_lowest(capfd):
+    assert main("train_network", ["--network_dmi=3", "--seed=x"]) == 2
+
+    shown = capfd.readouterr().err
+    assert "problems were found." in shown
+    assert "Did you mean --network_dim?" in shown
+    assert "'x' is not a whole number." in shown
+    assert "--output_dir: The folder of the results was not named." in shown
+    assert "Traceback" not in shown
+
+
+def test_data_problem_alone_exits_with_3(good, tmp_path):
+    (tmp_path / "pictures" / "1_cat" / "a.png").unlink()
+
+    assert main("train_network", good) == 3
+
+
+def test_script_runs_by_its_path_and_returns_the_code():
+    result = run("--nonsense")
+
+    assert result.returncode == 2
+    assert "--nonsense: There is no such option." in result.stderr
+
+
+def test_output_config_writes_the_options_and_ends(tmp_path, capfd):
+    path = tmp_path / "mine"
+
+    assert main("train_network", ["--output_config", f"--config_file={path}", "--seed=3", "--wandb_api_key=k"]) == 0
+
+    assert (tmp_path / "mine.toml").read_text() == "seed = 3\n"
+
+
+@pytest.mark.rule("cfg-01")
+def test_output_config_never_overwrites(tmp_path, capfd):
+    (tmp_path / "mine.toml").write_text("seed = 1\n")
+
+    assert main("train_network", ["--output_config", f"--config_file={tmp_path / 'mine'}", "--seed=3"]) == 2
+
+    assert "The file exists already." in capfd.readouterr().err
+    assert (tmp_path / "mine.toml").read_text() == "seed = 1\n"
+
+
+def test_debug_dataset_lists_pictures_and_ends(good, capfd):
+    assert main("train_network", [*good, "--debug_dataset"]) == 0
+
+    listed = capfd.readouterr().out
+    assert listed.endswith("a.png\t64x64\t×1\tfile\t'a cat'\n")
+
+
+def test_log_goes_to_a_file_when_asked(tmp_path, capfd):
+    path = tmp_path / "logs" / "run.txt"
+
+    main("train_network", [f"--console_log_file={path}", "--console_log_simple", "--wandb_api_key=sesame-sesame"])
+
+    assert capfd.readouterr().err == ""
+    text = path.read_text(encoding="utf-8")
+    assert "use WANDB_API_KEY instead" in text
+    assert "sesame" not in text
+
+
+def test_log_level_hides_warnings(good, capfd):
+    main("train_network", [*good, "--v_parameterization", "--console_log_level=ERROR", "--debug_dataset", "--zero_t"])
+
+    assert "WARNING" not in capfd.readouterr().err
+
+
+def test_only_the_first_of_several_processes_tells_warnings():
+    result = run("--skip_cache_check", "--nonsense", RANK="1", WORLD_SIZE="2")
+
+    assert "has no effect" not in result.stderr
+
+
+def test_first_signal_asks_to_stop_and_the_second_one_ends_the_process():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopOnSignal() as signals:
+        assert signals.asked() == set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.asked() == {"stop"}
+        assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_signals_are_left_alone_outside_of_the_main_thread():
+    seen = []
+
+    def enter():
+        with StopOnSignal(lambda: {"save"}) as signals:
+            seen.append(signals.asked())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [{"save"}]
