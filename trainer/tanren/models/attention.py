@@ -68,5 +68,9 @@ def enable_gradient_checkpointing(unet: Any, text_encoders: Sequence[Any]) -> No
     unet.enable_gradient_checkpointing()
     unet.train()
     for encoder in text_encoders:
-        encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # transformers renamed the call in 5; both recompute without re-entering autograd.
+        if hasattr(encoder, "activation_checkpointing_enable"):
+            encoder.activation_checkpointing_enable({"use_reentrant": False})
+        else:
+            encoder.gradient_checkpointing_enable({"use_reentrant": False})
         encoder.train()
