@@ -36,6 +36,7 @@ RANKS = {
     "recipes": 11,
     "micro": 12,
     "launcher": 13,
+    "__main__": 14,
 }
 AROUND_ENTRY = 12
 LIGHT_PARTS = ("formats", "options", "jobs")
