@@ -19,146 +19,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ONE_BY_ONE: dict[str, Any] = {
-    "bias_sizes": None,
-    "stride": (1, 1),
-    "padding": (0, 0),
-    "dilation": (1, 1),
-    "transposed": False,
-    "output_padding": (0, 0),
-    "groups": 1,
-}
+from ..models.gated_gelu import GatedGelu
+from .lora_conv import lora_conv2d
+from .lora_linear import LoraLinear
 
 PER_SIDE = ("stride", "padding", "dilation")
-
-
-class LoraLinear(torch.autograd.Function):
-    """A frozen Linear and its low-rank change.
-
-    x (..., in), weight (out, in), bias (out,) or None, down (rank, in), up (out, rank), gain broadcastable to
-    (..., rank) or None. Gradients for x, down and up only.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        down: Tensor,
-        up: Tensor,
-        gain: Tensor | None,
-        scale: float,
-    ) -> Tensor:
-        """Return (..., out) in the compute dtype."""
-        dtype = compute_dtype(x, weight)
-        rows = x.reshape(-1, x.shape[-1]).to(dtype)
-        bias = None if bias is None else bias.to(dtype)
-        down_cast, up_cast = down.to(dtype), up.to(dtype)
-        y = F.linear(rows, weight.to(dtype), bias)
-        hidden = rows @ down_cast.t()
-        if gain is not None:
-            gain = gain.expand(*x.shape[:-1], down.shape[0]).reshape(hidden.shape).to(dtype)
-            hidden = hidden * gain
-        y.addmm_(hidden, up_cast.t(), alpha=scale)
-        ctx.save_for_backward(rows, weight, down_cast, up_cast, hidden, gain)
-        ctx.scale, ctx.shape = scale, x.shape
-        ctx.x_dtype, ctx.down_dtype, ctx.up_dtype = x.dtype, down.dtype, up.dtype
-        return y.view(*x.shape[:-1], y.shape[-1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, down and up for `grad` (..., out)."""
-        rows, weight, down, up, hidden, gain = ctx.saved_tensors
-        scale = ctx.scale
-        grad = grad.reshape(-1, grad.shape[-1])
-        grad_hidden = grad @ up
-        if gain is not None:
-            grad_hidden = grad_hidden * gain
-        grad_x = grad_down = grad_up = None
-        if ctx.needs_input_grad[0]:
-            grad_x = (grad @ weight.to(grad.dtype)).addmm_(grad_hidden, down, alpha=scale)
-            grad_x = grad_x.view(ctx.shape).to(ctx.x_dtype)
-        # With beta=0 the first argument gives only its shape: the scale costs no kernel of its own.
-        if ctx.needs_input_grad[3]:
-            grad_down = torch.addmm(down, grad_hidden.t(), rows, beta=0, alpha=scale).to(ctx.down_dtype)
-        if ctx.needs_input_grad[4]:
-            grad_up = torch.addmm(up, grad.t(), hidden, beta=0, alpha=scale).to(ctx.up_dtype)
-        return grad_x, None, None, grad_down, grad_up, None, None
-
-
-class LoraConv2d(torch.autograd.Function):
-    """A frozen Conv2d and its low-rank change: down has the frozen kernel, stride and padding, up is 1×1.
-
-    x (B, in, H, W), down (rank, in, kh, kw), up (out, rank, 1, 1), gain broadcastable to (B, rank, H', W') or None.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        down: Tensor,
-        up: Tensor,
-        gain: Tensor | None,
-        scale: float,
-        geometry: dict[str, Any],
-    ) -> Tensor:
-        """Return (B, out, H', W') in the compute dtype and the memory format of the frozen convolution."""
-        dtype = compute_dtype(x, weight)
-        pixels = x.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
-        down_cast, up_cast = down.to(dtype), up.to(dtype)
-        y = F.conv2d(pixels, weight.to(dtype), bias, **geometry)
-        hidden = F.conv2d(pixels, down_cast, None, **geometry)
-        if gain is not None:
-            gain = gain.to(dtype)
-            hidden = hidden * gain
-        y.add_(F.conv2d(hidden, up_cast), alpha=scale)
-        ctx.save_for_backward(pixels, weight, down_cast, up_cast, hidden, gain)
-        ctx.scale, ctx.geometry = scale, geometry
-        ctx.x_dtype, ctx.down_dtype, ctx.up_dtype = x.dtype, down.dtype, up.dtype
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, down and up for `grad` (B, out, H', W')."""
-        pixels, weight, down, up, hidden, gain = ctx.saved_tensors
-        need_x, need_down, need_up = (ctx.needs_input_grad[index] for index in (0, 3, 4))
-        grad_hidden, grad_up, _ = torch.ops.aten.convolution_backward(
-            grad, hidden, up, output_mask=(True, need_up, False), **ONE_BY_ONE
-        )
-        grad_hidden.mul_(ctx.scale)
-        if gain is not None:
-            grad_hidden = grad_hidden * gain
-        geometry = {**ONE_BY_ONE, **ctx.geometry}
-        grad_x, grad_down, _ = torch.ops.aten.convolution_backward(
-            grad_hidden, pixels, down, output_mask=(need_x, need_down, False), **geometry
-        )
-        if need_x:
-            through_weight, _, _ = torch.ops.aten.convolution_backward(
-                grad, pixels, weight.to(grad.dtype), output_mask=(True, False, False), **geometry
-            )
-            grad_x = through_weight.add_(grad_x).to(ctx.x_dtype)
-        grad_down = grad_down.to(ctx.down_dtype) if need_down else None
-        grad_up = grad_up.mul_(ctx.scale).to(ctx.up_dtype) if need_up else None
-        return grad_x, None, None, grad_down, grad_up, None, None, None
-
-
-def compute_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
-    """Dtype to compute in: autocast's where it is on, else that of the frozen weight."""
-    kind = x.device.type
-    if torch.is_autocast_enabled(kind) and weight.dtype is not torch.float64:
-        return torch.get_autocast_dtype(kind)
-    return weight.dtype
 
 
 def takes_one_node(leaf: nn.Module) -> bool:
     """True for an ordinary frozen Linear or Conv2d whose forward nobody else has replaced."""
     if type(leaf) not in (nn.Linear, nn.Conv2d) or "forward" in leaf.__dict__:
         return False
-    if isinstance(leaf, nn.Conv2d) and (leaf.groups != 1 or leaf.padding_mode != "zeros"):
+    if isinstance(leaf, nn.Conv2d) and (leaf.groups != 1 or leaf.padding_mode != "zeros" or leaf.padding == "same"):
         return False
     return leaf.get_parameter("weight").is_floating_point()
 
@@ -239,8 +111,16 @@ class LoraLayer(nn.Module):
             return self._plain_sum(x, strength)
         gain = self._gain(x)
         if self.is_conv:
-            return LoraConv2d.apply(x, leaf.weight, leaf.bias, self.down, self.up, gain, strength, self._geometry)
-        return LoraLinear.apply(x, leaf.weight, leaf.bias, self.down, self.up, gain, strength)
+            return lora_conv2d(x, leaf.weight, leaf.bias, self.down, self.up, gain, strength, self._geometry)
+        return LoraLinear.apply(x, leaf.weight, leaf.bias, self.down, self.up, gain, strength, False)
+
+    def after_gated_gelu(self, x: Tensor) -> Tensor:
+        """forward(gated_gelu(x)) for a Linear, keeping only x (..., 2 in); lean feed-forward layers call it."""
+        strength, leaf = self.multiplier * self.scale, self.leaf
+        if strength == 0 or not self._one_node or leaf.weight.requires_grad:
+            return self.forward(GatedGelu.apply(x))
+        gain = self._gain(x[..., : x.shape[-1] // 2])
+        return LoraLinear.apply(x, leaf.weight, leaf.bias, self.down, self.up, gain, strength, True)
 
     def _plain_sum(self, x: Tensor, strength: float) -> Tensor:
         y = self._plain_forward(x)
