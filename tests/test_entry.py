@@ -146,3 +146,20 @@ def test_signals_are_left_alone_outside_of_the_main_thread():
     thread.start()
     thread.join()
     assert seen == [{"save"}]
+
+
+@pytest.mark.rule("flt-03")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder in which nobody can write")
+def test_output_folder_that_cannot_be_made_is_told_before_the_model_is_loaded(good, capfd):
+    assert main("train_network", [*good, "--output_dir=/proc/nowhere"]) == 5
+
+    assert "/proc/nowhere" in capfd.readouterr().err
+
+
+@pytest.mark.rule("cfg-03")
+def test_output_folder_that_is_a_file_is_a_problem_of_the_settings(good, tmp_path, capfd):
+    (tmp_path / "out").write_text("a file where the folder should be")
+
+    assert main("train_network", good) == 2
+
+    assert "is a file.\n  Give a folder." in capfd.readouterr().err

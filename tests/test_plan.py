@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from model_files import write_model
 from PIL import Image
+from tanren.errors import Problems
 from tanren.plan import corrected_command, main, plan
+from tanren.room import Room, check_room
 
 TRAINER = Path(__file__).parents[1] / "trainer"
 
@@ -166,3 +168,14 @@ def test_plan_imports_neither_torch_nor_its_friends(workplace):
 
     assert result.returncode == 0, result.stderr
     assert "Nothing stands in the way of this run." in result.stdout
+
+
+@pytest.mark.rule("flt-02")
+def test_run_that_does_not_fit_on_the_disk_is_refused_with_both_numbers():
+    room = Room("out", 40 << 20, "cache", 1 << 30, 0, output_bytes=20 << 20)
+    problems = Problems()
+
+    check_room(room, problems)
+
+    assert [error.what for error in problems.errors] == ["The run needs 20.0 MiB there, but only 40.0 MiB are free."]
+    assert problems.errors[0].code == 5

@@ -111,6 +111,13 @@ def test_caption_extension_gets_its_dot():
     assert settings("--caption_extension=txt")[DatasetOptions].caption_extension == ".txt"
 
 
+def test_home_folder_may_be_written_with_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+
+    assert settings("--output_dir=~/out")[SavingOptions].output_dir == str(Path("/home/me/out"))
+
+
 def test_data_dir_may_be_written_with_a_dash():
     assert settings("--data-dir=x").flat()["data_dir"] == "x"
 

@@ -64,8 +64,9 @@ def probe_writable(folder: Path) -> None:
         first.replace(second)
         second.unlink()
     except OSError as error:
-        first.unlink(missing_ok=True)
-        second.unlink(missing_ok=True)
+        for left in (first, second):
+            with contextlib.suppress(OSError):
+                left.unlink()
         raise storage_error(folder, error) from error
 
 

@@ -11,9 +11,11 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from .commands import COMMANDS, Command
 from .console import Terminal
+from .disk import probe_writable
 from .errors import Problems, StoppedOnRequest, UsageError, UserError
 from .events import Report
 from .files import write_text
@@ -23,8 +25,10 @@ from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
 from .options.parse import ParsedRun, config_path, effective_config, parse
 from .options.reference import help_text
+from .options.saving import SavingOptions
 from .options.spec import Settings
 from .preflight import Preflight, examine_all, process_count
+from .room import check_room, room_of, size_of
 from .stop_signals import StopOnSignal
 
 log = logging.getLogger("tanren")
@@ -85,6 +89,8 @@ def _run(command: str, words: list[str], report: Report, signals: StopOnSignal) 
     if settings[DatasetOptions].debug_dataset:
         _list_dataset(found)
         return
+    if is_main_process():
+        probe_writable(Path(settings[SavingOptions].output_dir or "."))
     with signals, terminal.bars():
         _train(chosen, found, report)
 
@@ -92,6 +98,7 @@ def _run(command: str, words: list[str], report: Report, signals: StopOnSignal) 
 def _examined(chosen: Command, settings: Settings, problems: Problems, report: Report) -> Preflight:
     """Look at everything; warnings are told, problems are raised together."""
     found = examine_all(chosen, settings, problems, report, processes=process_count())
+    check_room(room_of(found, size_of(found)), problems)
     for warning in problems.warnings:
         report.warning(warning)
     for note in found.scan.notes:

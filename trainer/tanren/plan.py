@@ -22,6 +22,7 @@ from .options.parse import parse
 from .options.reference import help_text
 from .plan_facts import Facts, facts_of
 from .preflight import examine_all
+from .room import check_room, room_of, size_of
 
 SHOWN = 12
 PROGRAM = "python launch.py plan"
@@ -58,6 +59,8 @@ def plan(name: str, argv: Sequence[str]) -> tuple[Facts, Problems]:
     if importlib.util.find_spec("torch") is None:
         # This is not the environment that will train, so nothing follows from what it lacks.
         problems.errors = [error for error in problems.errors if not isinstance(error, EnvironmentProblem)]
+    room = room_of(found, size_of(found))
+    check_room(room, problems)
     facts = {
         "command": name,
         "title": command.title,

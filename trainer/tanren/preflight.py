@@ -32,6 +32,7 @@ from .options.dataset import DatasetOptions
 from .options.dataset_checks import check_plans
 from .options.dataset_file import dataset_plans
 from .options.dataset_plan import DatasetPlan
+from .options.job import JobOptions
 from .options.model import AttentionOptions, ModelOptions
 from .options.nearest import nearest
 from .options.network import NetworkOptions
@@ -39,7 +40,7 @@ from .options.optimizer import OptimizerOptions, SchedulerOptions
 from .options.optimizer_checks import check_optimizer
 from .options.optimizer_names import finds_own_rate, has_own_schedule, is_adafactor
 from .options.sampling import SamplingOptions
-from .options.saving import ResumeOptions
+from .options.saving import ResumeOptions, SavingOptions
 from .options.spec import Settings
 from .options.tracking import TrackingOptions
 from .options.training import TrainingOptions
@@ -207,6 +208,9 @@ def _check_files(settings: Settings, problems: Problems) -> None:
     needed = [
         ("--network_weights", network.network_weights, "file"),
         ("--resume", settings[ResumeOptions].resume, "folder"),
+        ("--output_dir", settings[SavingOptions].output_dir, "new folder"),
+        ("--logging_dir", tracking.logging_dir, "new folder"),
+        ("--job_dir", settings[JobOptions].job_dir, "new folder"),
         *(("--base_weights", name, "file") for name in network.base_weights),
     ]
     for where, text, kind in needed:

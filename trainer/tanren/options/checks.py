@@ -85,11 +85,10 @@ def _something_is_trained(settings: Settings, problems: Problems) -> None:
     network, rates = settings[NetworkOptions], settings[OptimizerOptions]
     if network.network_train_unet_only and network.network_train_text_encoder_only:
         return
-    unet = not network.network_train_text_encoder_only and rates.unet_lr != 0
-    text_rates = rates.text_encoder_lr
-    text = not network.network_train_unet_only and not (text_rates and not any(text_rates))
+    unet = not network.network_train_text_encoder_only and not rates.leaves_unet_out
+    text = not network.network_train_unet_only and not rates.leaves_text_encoder_out
     if not unet and not text:
-        where = "--unet_lr" if rates.unet_lr == 0 else "--text_encoder_lr"
+        where = "--unet_lr" if rates.leaves_unet_out else "--text_encoder_lr"
         what = "Nothing would be trained: a learning rate of 0 leaves its part out."
         problems.add(UsageError(where=where, what=what, fix="Set a learning rate above 0."))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import types
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 from ..errors import UsageError
@@ -108,6 +109,9 @@ def _checked(option: Option, value: Any, where: str) -> Any:
         _check_limits(option, value, where)
     if text.path and isinstance(value, str):
         check_no_control_characters(value, where)
+        # Shells leave ~ alone behind an equals sign, and files know no shell.
+        if value.startswith(("~/", "~\\")):
+            return str(Path(value).expanduser())
     return value
 
 

@@ -56,6 +56,16 @@ class OptimizerOptions:
     )
 
     @property
+    def leaves_unet_out(self) -> bool:
+        """True when the U-Net's rate is exactly 0, which leaves its part out of the run."""
+        return self.unet_lr == 0
+
+    @property
+    def leaves_text_encoder_out(self) -> bool:
+        """True when the text encoder's rate is exactly 0."""
+        return bool(self.text_encoder_lr) and not any(self.text_encoder_lr)
+
+    @property
     def chosen(self) -> str:
         """Name of the optimizer, old spellings included."""
         if self.use_8bit_adam:
