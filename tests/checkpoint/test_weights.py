@@ -122,8 +122,9 @@ def test_a_process_killed_at_any_call_leaves_complete_weights(tmp_path, suffix):
 @posix
 @pytest.mark.rule("flt-02")
 @pytest.mark.parametrize("number", DISK_ERRORS)
-def test_a_disk_error_at_any_call_leaves_the_old_weights(tmp_path, number):
-    path = tmp_path / "cat.safetensors"
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_disk_error_at_any_call_leaves_the_old_weights(tmp_path, number, suffix):
+    path = tmp_path / f"cat{suffix}"
     save_weights(path, tiny(fill=1.0), None, {})
     trace = count_calls(lambda: save_weights(path, tiny(fill=1.0), None, {}))
 

@@ -54,7 +54,7 @@ def save_weights(
         _write_safetensors(kept, on_cpu, metadata)
         raise _nonfinite(path, bad, len(on_cpu), kept)
     if path.suffix in PICKLE_SUFFIXES:
-        durable_write(path, lambda file: torch.save(on_cpu, file), verify=_verify_pickle(on_cpu))
+        durable_write(path, lambda file: write_torch_file(on_cpu, file), verify=_verify_pickle(on_cpu))
     else:
         _write_safetensors(path, on_cpu, metadata)
 
@@ -108,6 +108,17 @@ def publish(path: Path, make: Callable[[Path], None]) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     if bad:
         raise _nonfinite(path, bad, len(tensors), kept)
+
+
+def write_torch_file(content: object, file: BinaryIO) -> None:
+    """torch's own format, with a disk's refusal told as one."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        # torch tries to finish its archive after a failed write and reports that failure instead.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
