@@ -222,3 +222,38 @@ def test_impossible_choices_are_refused(options, message):
 def test_a_package_that_is_not_there_is_named_for_dotted_names():
     with pytest.raises(EnvironmentProblem, match=r"no_such_package\.Thing needs the package no_such_package"):
         make(optimizer_type="no_such_package.Thing")
+
+
+def slope(made_of, step):
+    """Gradients that change from step to step, the same in every run."""
+    for group in made_of:
+        for parameter in group.params:
+            generator = torch.Generator().manual_seed(step)
+            parameter.grad = parameter.detach() + torch.randn(parameter.shape, generator=generator) * 0.3
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
+def test_every_optimizer_goes_on_from_its_saved_state_as_if_nothing_had_happened(name, tmp_path):
+    size = (64, 100) if "8bit" in name.lower() else (8, 4)
+    rate = 1.0 if name.lower().startswith("dadapt") or name == "Prodigy" else 1e-2
+
+    def fresh():
+        return make(rate, size=size, optimizer_type=name, learning_rate=rate)
+
+    whole, of_whole = fresh()
+    for step in range(8):
+        if step == 4:
+            weights = of_whole[0].params[0].detach().clone()
+            torch.save(whole.optimizer.state_dict(), tmp_path / "optimizer.pt")
+        slope(of_whole, step)
+        whole.optimizer.step()
+
+    resumed, of_resumed = fresh()
+    with torch.no_grad():
+        of_resumed[0].params[0].copy_(weights)
+    resumed.optimizer.load_state_dict(torch.load(tmp_path / "optimizer.pt", weights_only=True))
+    for step in range(4, 8):
+        slope(of_resumed, step)
+        resumed.optimizer.step()
+    assert torch.equal(of_resumed[0].params[0], of_whole[0].params[0])

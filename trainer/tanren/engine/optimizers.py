@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -119,6 +120,9 @@ def _require_packages(name: str) -> None:
 
 def _import_class(path: str) -> type[Optimizer]:
     module, _, class_name = path.rpartition(".")
+    if module.startswith("bitsandbytes"):
+        # On a CPU it warns of missing 4-bit kernels, which no optimizer uses.
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         found = getattr(importlib.import_module(module), class_name, None)
     except ImportError as error:
