@@ -1,6 +1,5 @@
 import pytest
 from tanren.engine import saver as saver_module
-from tanren.engine.averages import FiniteWatch, LossAverage
 from tanren.engine.position import Position
 from tanren.engine.processes import Processes
 from tanren.engine.saver import Saver
@@ -26,8 +25,6 @@ def make_saver(folder, *, write_weights=None, job_dir=None, num_epochs=4, **opti
         write_state=write_state,
         processes=Processes(device("cpu")),
         report=Report([events.append]),
-        average=LossAverage(),
-        watch=FiniteWatch(),
         job_dir=job_dir,
     )
     return saver, events

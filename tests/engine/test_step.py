@@ -23,13 +23,15 @@ def make_step(*, max_grad_norm=1.0, scale_weight_norms=None, skips_on_device=Fal
     network = tiny_network(model)
     objective = Denoising(model, network, LossOptions(), seed=7)
     groups = network.parameter_groups(LearningRates(lr))
+    precision = Precision("no", torch.float32, torch.float32, CPU)
     optimizer = torch.optim.AdamW([{"params": group.params, "lr": lr} for group in groups], fused=True)
     step = TrainingStep(
         objective,
         network,
         optimizer,
         NoScheduler(),
-        Precision("no", torch.float32, torch.float32, CPU),
+        precision.make_scaler(),
+        precision,
         Processes(CPU),
         seed=7,
         max_grad_norm=max_grad_norm,

@@ -12,8 +12,9 @@ from ..options.network import NetworkOptions
 from ..options.optimizer import OptimizerOptions
 from ..options.spec import Settings
 from .memory import peak_memory
+from .rates import Rates
 from .readback import Readback, StepNumbers
-from .run import Rates, Run
+from .run import Run
 from .saver import Saver
 from .step import Inputs, TrainingStep
 from .validation import Validation
@@ -40,21 +41,21 @@ class Loop:
     def __init__(self, run: Run, saver: Saver, settings: Settings, report: Report) -> None:
         self.run, self.saver, self.report = run, saver, report
         self.position = run.start
-        self.average, self.watch = saver.average, saver.watch
+        self.average, self.watch = run.average, run.watch
         self.readback = Readback(run.precision.device)
         self.validation = Validation(run, settings[DatasetOptions], report)
         self.step = TrainingStep(
             run.objective,
             run.network,
-            run.optimizer,
-            run.scheduler,
+            run.learner.optimizer,
+            run.learner.scheduler,
+            run.scaler,
             run.precision,
             run.processes,
             seed=run.seed,
             max_grad_norm=settings[OptimizerOptions].max_grad_norm,
             scale_weight_norms=settings[NetworkOptions].scale_weight_norms,
         )
-        saver.scaler = self.step.scaler
         self._rates: dict[int, Rates] = {}
         self._step_started = time.monotonic()
         self._first_step_of_epoch = run.start.step
@@ -92,7 +93,7 @@ class Loop:
         self.saver.finish(self.position)
 
     def _one_update(self, group: list[Inputs]) -> None:
-        self._rates[self.position.step + 1] = self.run.step_rates()
+        self._rates[self.position.step + 1] = self.run.learner.rates()
         tensors = self.step(group, self.position.step)
         self.position = self.position.after_update(len(group))
         self.readback.push(self.position.step, tensors)

@@ -36,6 +36,10 @@ class Precision:
         """True when the loss is scaled so that float16 gradients do not underflow."""
         return self.compute is torch.float16
 
+    def make_scaler(self) -> torch.amp.GradScaler:
+        """The scaler of the loss; it does nothing unless it is needed."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.scales_loss)
+
     def autocast(self, needed: bool) -> contextlib.AbstractContextManager[object]:
         """Autocast for networks that do not cast for themselves."""
         if not needed or self.compute is torch.float32:

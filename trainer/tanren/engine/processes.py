@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor
 
 from ..options.training import TrainingOptions
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class Processes:
         """Return when every process is here."""
         if self.count > 1:
             torch.distributed.barrier()
+
+    def from_main(self, value: Value) -> Value:
+        """The main process's value, in every process."""
+        if self.count == 1:
+            return value
+        box = [value]
+        torch.distributed.broadcast_object_list(box, src=0)
+        return box[0]
 
     def agree(self, words: set[str]) -> set[str]:
         """The union of everybody's words, the same in every process."""

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import torch
 
 from ..data.batch import Batch
 from ..data.counting import Counts
 from ..data.dataset import BucketDataset
 from ..networks.base import TrainedNetwork
 from ..objectives.denoising import Denoising
+from .averages import FiniteWatch, LossAverage
+from .learner import Learner
 from .position import Position
 from .precision import Precision
+from .previews import Previews
 from .processes import Processes
-
-if TYPE_CHECKING:
-    import torch
-
-    from .previews import Previews
-
-
-class Rates(NamedTuple):
-    """Learning rate by group name; `effective` is d times it, for the kinds that find d themselves."""
-
-    plain: dict[str, float]
-    effective: dict[str, float]
 
 
 @dataclass
@@ -37,28 +29,29 @@ class Run:
         dataset: batches of each epoch.
         objective: batch to loss.
         network: what learns.
-        optimizer, scheduler: how it learns.
-        pause: around anything that uses the weights; schedule-free optimizers put their averages in place.
+        learner: how it learns.
+        scaler: of the loss; does nothing unless float16 computes.
+        average, watch: counters that a resumed run goes on with.
         counts: lengths.
         accumulation: micro-batches per update.
+        precision, processes, seed: as chosen.
         previews: sample pictures, or None.
-        step_rates: the learning rates of the next update.
         start: where to begin.
     """
 
     dataset: BucketDataset
     objective: Denoising
     network: TrainedNetwork
-    optimizer: torch.optim.Optimizer
-    scheduler: Any
-    pause: Callable[[], AbstractContextManager[None]]
+    learner: Learner
+    scaler: torch.amp.GradScaler
+    average: LossAverage
+    watch: FiniteWatch
     counts: Counts
     accumulation: int
     precision: Precision
     processes: Processes
     seed: int
     previews: Previews | None
-    step_rates: Callable[[], Rates]
     start: Position
 
     def groups(self, position: Position) -> Iterator[list[Any]]:

@@ -15,7 +15,6 @@ from ..errors import StorageError
 from ..events import Report
 from ..folders import faults_of, remove_folder
 from ..options.saving import SavingOptions
-from .averages import FiniteWatch, LossAverage
 from .position import Position
 from .processes import Processes
 
@@ -48,12 +47,9 @@ class Saver:
         write_state: WriteState,
         processes: Processes,
         report: Report,
-        average: LossAverage,
-        watch: FiniteWatch,
         job_dir: Path | None = None,
     ) -> None:
         self.options, self.num_epochs, self.processes, self.report = options, num_epochs, processes, report
-        self.average, self.watch = average, watch
         self.folder = Path(options.output_dir or ".")
         self.last_good: str | None = None
         self._write_weights, self._write_state = write_weights, write_state

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data.draws import draw_seed
 from ..networks.base import MaxNorm, TrainedNetwork
+from .lr_schedules import RateSchedule
 from .precision import Precision
 from .processes import Processes
 
@@ -58,7 +59,8 @@ class TrainingStep:
         objective: Objective,
         network: TrainedNetwork,
         optimizer: torch.optim.Optimizer,
-        scheduler: Any,
+        scheduler: RateSchedule,
+        scaler: torch.amp.GradScaler,
         precision: Precision,
         processes: Processes,
         *,
@@ -70,7 +72,7 @@ class TrainingStep:
         self.precision, self.processes = precision, processes
         self.seed, self.max_grad_norm, self.scale_weight_norms = seed, max_grad_norm, scale_weight_norms
         self.parameters = list(network.trainable())
-        self.scaler = torch.amp.GradScaler(precision.device.type, enabled=precision.scales_loss)
+        self.scaler = scaler
         self.skips_on_device = precision.device.type == "cuda" and _takes_found_inf(optimizer)
 
     def __call__(self, group: Sequence[Inputs], step: int) -> StepTensors:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 
-from ..events import Event
+from ..events import Event, Report
 from ..formats.toml_file import read_toml
+from ..options.spec import Settings, options_of
 from ..options.tracking import TrackingOptions
+from .processes import Processes
 
 log = logging.getLogger("tanren")
 
@@ -43,6 +47,31 @@ class Trackers:
         """Write out what is buffered."""
         for tracker in self._trackers:
             tracker.finish()
+
+
+@contextmanager
+def tracking(settings: Settings, default_name: str, report: Report, processes: Processes) -> Iterator[None]:
+    """Let the trackers hear the run; only the main process has any."""
+    if not processes.is_main:
+        yield
+        return
+    trackers = open_trackers(settings[TrackingOptions], default_name, recorded_settings(settings))
+    report.add_sink(trackers)
+    try:
+        yield
+    finally:
+        trackers.finish()
+
+
+def recorded_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that trackers may see: no secrets and no paths, and only what a table can show."""
+    shown = {}
+    for group in settings.groups():
+        for option in options_of(type(group)):
+            value = getattr(group, option.name)
+            if not option.text.secret and not option.text.path and isinstance(value, (int, float, str)):
+                shown[option.name] = value
+    return shown
 
 
 def open_trackers(options: TrackingOptions, default_name: str, config: dict[str, Any]) -> Trackers:

@@ -35,7 +35,7 @@ class Validation:
             return
         run = self.run
         losses = []
-        with self.report.phase("validate", len(self.batches)) as phase, run.pause():
+        with self.report.phase("validate", len(self.batches)) as phase, run.learner.pause():
             for plan in self.batches:
                 batch = run.dataset.load(plan, position.step)
                 with run.precision.autocast(run.network.needs_autocast):

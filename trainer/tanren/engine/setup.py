@@ -1,0 +1,82 @@
+"""Parts of a run that every method makes in the same way."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from pathlib import Path
+
+from ..data.counting import Counts, count_steps
+from ..data.records import Scan
+from ..events import Report
+from ..families.base import Model
+from ..formats.sample_prompts import read_sample_prompts
+from ..models.attention import enable_gradient_checkpointing
+from ..models.lean import make_lean
+from ..networks.base import TrainedNetwork
+from ..options.model import AttentionOptions
+from ..options.sampling import SamplingOptions
+from ..options.saving import SavingOptions
+from ..options.spec import Settings
+from ..options.training import TrainingOptions
+from .learner import Learner
+from .precision import Precision
+from .previews import Previews
+from .processes import Processes
+
+
+def choose_seed(training: TrainingOptions, processes: Processes) -> int:
+    """`--seed`, or a random one that all processes share."""
+    return processes.from_main(secrets.randbelow(2**32) if training.seed is None else training.seed)
+
+
+def count_run(scan: Scan, training: TrainingOptions, processes: Processes) -> Counts:
+    """Lengths of the run."""
+    return count_steps(
+        scan.batches_per_epoch(),
+        max_train_steps=training.max_train_steps,
+        max_train_epochs=training.max_train_epochs,
+        accumulation=training.gradient_accumulation_steps,
+        processes=processes.count,
+    )
+
+
+def prepare_model(model: Model, network: TrainedNetwork, settings: Settings) -> None:
+    """Memory and speed settings of the frozen model; after the network is on it."""
+    make_lean(model.denoiser)
+    if settings[TrainingOptions].gradient_checkpointing:
+        encoders = model.text_encoders if network.trains_text_encoder else []
+        enable_gradient_checkpointing(model.denoiser, encoders)
+        network.enable_gradient_checkpointing()
+    attention = settings[AttentionOptions]
+    if attention.torch_compile:
+        model.denoiser.compile(backend=attention.dynamo_backend)
+
+
+def make_previews(
+    model: Model,
+    network: TrainedNetwork,
+    learner: Learner,
+    settings: Settings,
+    precision: Precision,
+    processes: Processes,
+    seed: int,
+    report: Report,
+) -> Previews | None:
+    """Sample pictures, when there are prompts for them."""
+    options, saving = settings[SamplingOptions], settings[SavingOptions]
+    if options.sample_prompts is None:
+        return None
+    return Previews(
+        model,
+        network,
+        read_sample_prompts(Path(options.sample_prompts)).prompts,
+        options,
+        folder=Path(saving.output_dir or ".") / "sample",
+        output_name=saving.output_name,
+        seed=seed,
+        report=report,
+        processes=processes,
+        pause=learner.pause,
+        autocast=partial(precision.autocast, network.needs_autocast),
+    )

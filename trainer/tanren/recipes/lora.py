@@ -1,0 +1,81 @@
+"""Train a LoRA: captioned pictures in, one network file out."""
+
+from __future__ import annotations
+
+from ..checkpoint.weights import load_weights
+from ..data.dataset import BucketDataset
+from ..data.records import Scan
+from ..engine.averages import FiniteWatch, LossAverage
+from ..engine.caching import cache_inputs
+from ..engine.continuing import start_position
+from ..engine.learner import Learner
+from ..engine.loop import fit
+from ..engine.precision import choose_precision, place
+from ..engine.processes import start_processes
+from ..engine.results import make_saver
+from ..engine.run import Run
+from ..engine.setup import choose_seed, count_run, make_previews, prepare_model
+from ..engine.trackers import tracking
+from ..events import Report
+from ..families.base import Family
+from ..networks.modules import attach_network, merge_base_weights
+from ..objectives.denoising import Denoising
+from ..options.dataset import DatasetOptions
+from ..options.loss import LossOptions
+from ..options.model import ModelOptions
+from ..options.network import NetworkOptions
+from ..options.saving import ResumeOptions
+from ..options.spec import Settings
+from ..options.training import TrainingOptions
+
+TRACKER = "network_train"
+
+
+def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
+    """Train a LoRA as the settings say.
+
+    Raises:
+        UserError: what only loading and training could show.
+        StoppedOnRequest: somebody asked; everything needed to go on is saved.
+    """
+    training = settings[TrainingOptions]
+    processes = start_processes(training)
+    seed = choose_seed(training, processes)
+    precision = choose_precision(training, processes.device, report)
+
+    model = family.load(settings, place(precision, settings[ModelOptions]), report)
+    for note in merge_base_weights(model, settings[NetworkOptions], load_weights):
+        report.note(note)
+    network = attach_network(model, settings[NetworkOptions], seed, load_weights)
+    for note in network.notes:
+        report.note(note)
+    network.to(precision.device, precision.network)
+    counts = count_run(scan, training, processes)
+    learner = Learner(network, settings, counts.max_train_steps, processes.count, report)
+    prepare_model(model, network, settings)
+
+    dataset = BucketDataset(scan, settings, family.latents, seed, report)
+    cache_inputs(dataset, model, network, settings, processes, report)
+    objective = Denoising(
+        model, network, settings[LossOptions], seed=seed, validation_seed=settings[DatasetOptions].validation_seed
+    )
+
+    running = Run(
+        dataset=dataset,
+        objective=objective,
+        network=network,
+        learner=learner,
+        scaler=precision.make_scaler(),
+        average=LossAverage(),
+        watch=FiniteWatch(),
+        counts=counts,
+        accumulation=training.gradient_accumulation_steps,
+        precision=precision,
+        processes=processes,
+        seed=seed,
+        previews=make_previews(model, network, learner, settings, precision, processes, seed, report),
+        start=start_position(settings[ResumeOptions], counts, training.gradient_accumulation_steps),
+    )
+    saver = make_saver(running, settings, scan, family, report)
+    with tracking(settings, TRACKER, report, processes):
+        fit(running, saver, settings, report)
