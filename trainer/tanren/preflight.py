@@ -178,7 +178,7 @@ def _check_base_model(options: ModelOptions, problems: Problems) -> CheckpointKi
         return None
     if kind is None:
         return None
-    misfit = base_model_problem(kind, name, v2=options.v2)
+    misfit = base_model_problem(kind, name, v2=options.v2, needs_vae=not options.vae)
     if misfit:
         problems.add(misfit)
     for warning in prediction_warnings(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import types
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from ..errors import UsageError
 from ..paths import control_characters
@@ -74,11 +73,10 @@ def _single(option: Option, value: Any, where: str) -> Any:
 def element_type(option: Option) -> type:
     """The plain type of a value, or of the parts of a list: int, float, str or bool."""
     kind: Any = option.type
-    if get_origin(kind) is tuple:
-        kind = get_args(kind)[0]
-    if get_origin(kind) in (Union, types.UnionType):
+    while get_args(kind):
         kind = next(part for part in get_args(kind) if part is not type(None))
-    return kind if isinstance(kind, type) else get_args(kind)[0]
+    assert isinstance(kind, type)
+    return kind
 
 
 def _of_type(kind: type, value: Any) -> Any:

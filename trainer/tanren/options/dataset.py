@@ -51,6 +51,7 @@ class DatasetOptions:
     resolution: tuple[int, int] | None = option(
         None,
         "Training size in pixels: one number for a square, or WIDTH,HEIGHT. With buckets: the area.",
+        written="WIDTH,HEIGHT",
         parse=size_wh,
         level="basic",
         saved_as="ss_resolution",
@@ -126,6 +127,7 @@ class DatasetOptions:
     face_crop_aug_range: tuple[float, float] | None = option(
         None,
         "LOW,HIGH: crop around the face given in the file name, this many times its size; without buckets only.",
+        written="LOW,HIGH",
         parse=number_range,
         level="expert",
         saved_as="ss_face_crop_aug_range",

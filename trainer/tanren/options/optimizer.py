@@ -91,6 +91,7 @@ class SchedulerOptions:
     lr_warmup_steps: int | float = option(
         0,
         "Steps in which the rate rises from zero: a count, a ratio below 1 of all steps, or a percentage.",
+        written="steps or ratio",
         parse=count_or_ratio,
         minimum=0,
         level="basic",
@@ -99,6 +100,7 @@ class SchedulerOptions:
     lr_decay_steps: int | float = option(
         0,
         "Steps in which the rate falls at the end (warmup_stable_decay).",
+        written="steps or ratio",
         parse=count_or_ratio,
         minimum=0,
         level="expert",

@@ -77,11 +77,9 @@ def value_text(option: Option) -> str:
     """What follows the flag: nothing, a kind of value, or the choices."""
     if takes_no_value(option):
         return "flag"
-    word = option.text.path or ("WIDTH,HEIGHT" if option.name == "resolution" else "")
+    word = option.text.written or option.text.path
     if option.text.choices and not takes_list(option):
         word = " / ".join(map(str, option.text.choices))
-    elif option.text.parse is not None and not word:
-        word = {"lr_warmup_steps": "steps or ratio", "lr_decay_steps": "steps or ratio"}.get(option.name, "")
     word = word or KIND_WORDS[element_type(option)]
     return f"list of {word}" if takes_list(option) else word
 

@@ -28,6 +28,7 @@ class OptionText:
         secret: never written to specs, logs or configs.
         no_effect: accepted for kohya's sake; the sentence says why nothing happens.
         aliases: other spellings of the flag on the command line, without dashes in front.
+        written: what a value looks like, such as "WIDTH,HEIGHT", where the type does not say it.
         path: "file", "folder" or "file or folder" for an option that names one.
     """
 
@@ -41,6 +42,7 @@ class OptionText:
     secret: bool = False
     no_effect: str = ""
     aliases: tuple[str, ...] = ()
+    written: str = ""
     path: str = ""
 
 
