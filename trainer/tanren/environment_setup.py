@@ -160,7 +160,7 @@ def _carry_out(plan: SetupPlan, say: Callable[[str], None]) -> None:
         raise
     say("Trying the packages …")
     names = [IMPORT_NAMES.get(name, name.replace("-", "_")) for name in plan.pins.names([TRAINER])]
-    _run([str(environment.python), "-c", TRY_IMPORTS, *names], "The packages are installed, but cannot be imported.")
+    _try([str(environment.python), "-c", TRY_IMPORTS, *names])
     versions = installed_versions(environment, plan.pins.names(plan.sections))
     write_json(environment.marker, {"state": "ready", **content, "packages": versions})
 
@@ -205,6 +205,20 @@ def _run(command: list[str], failed: str) -> None:
             what=failed,
             why="The lines above give the reason.",
             fix="Mend that (network, proxy, disk) and start again; the set-up repairs itself.",
+        )
+
+
+def _try(command: list[str]) -> None:
+    """Import the packages; what they say on the way is shown only when one of them fails."""
+    done = subprocess.run(
+        command, env=child_environment(), stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False
+    )
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        raise EnvironmentProblem(
+            what="The packages are installed, but cannot be imported.",
+            why="The lines above give the reason.",
+            fix="Start again: the set-up then begins anew. `python launch.py doctor` tells more.",
         )
 
 
