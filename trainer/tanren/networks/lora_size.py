@@ -54,7 +54,7 @@ def lora_size(shapes: Shapes, lora: LoraArgs, *, unet: bool, text_encoder: bool)
             chosen = bool(TRANSFORMER.search(name)) or (lora.adapts_convolutions and bool(RESNETS.search(name)))
             used = (conv_rank if is_wide else rank) if chosen else 0
             unet_layers += bool(used)
-            numbers += _numbers(shape, used)
+            numbers += _numbers(shape, used) if used else 0
         elif text_encoder and name.startswith(TEXT_PLACES) and TEXT.search(name):
             # OpenCLIP keeps query, key and value in one matrix; they are three layers of a LoRA.
             parts = 3 if name.endswith("in_proj_weight") else 1
