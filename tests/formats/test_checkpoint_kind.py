@@ -128,6 +128,16 @@ def test_an_inpainting_model_is_refused():
     assert "a Stable Diffusion 1 model for inpainting (9 input channels)" in str(problem)
 
 
+def test_missing_parts_are_problems_unless_given_otherwise():
+    pruned = CheckpointKind("sd1", has_vae=False)
+
+    assert base_model_problem(pruned, "a", v2=False) is None
+    assert "a has no VAE." in str(base_model_problem(pruned, "a", v2=False, needs_vae=True))
+    assert "a has no text encoder." in str(
+        base_model_problem(CheckpointKind("sd1", has_text_encoder=False), "a", v2=False)
+    )
+
+
 def test_flags_that_contradict_the_file_are_warned_of():
     v = CheckpointKind("sd2", prediction="v", zero_terminal_snr=True)
     epsilon = CheckpointKind("sd1", prediction="epsilon")

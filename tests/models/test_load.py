@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tanren.errors import ModelFileError, UsageError
 from tanren.events import Report
+from tanren.formats.safetensors_header import TensorEntry, header_bytes
 from tanren.models.build import build_text_encoder, build_unet, build_vae
 from tanren.models.configs import header_entry
 from tanren.models.load import open_base, open_vae
@@ -151,7 +152,25 @@ def test_tensors_of_another_shape_are_named(sd1, tmp_path):
     with pytest.raises(ModelFileError, match="does not fit") as caught:
         build_all(open_base(str(path)))
 
-    assert caught.value.why == "1 have another shape: conv_out.bias is [5] instead of [4]."
+    assert caught.value.why == "1 have another shape or type: conv_out.bias is [5] instead of [4]."
+
+
+def test_whole_numbers_are_no_weights(sd1, tmp_path):
+    name = "model.diffusion_model.out.2.bias"
+    path = changed(sd1, tmp_path, lambda t: {**t, name: torch.zeros(4, dtype=torch.int8)})
+
+    with pytest.raises(ModelFileError) as caught:
+        build_all(open_base(str(path)))
+
+    assert caught.value.why == "1 have another shape or type: conv_out.bias holds int8."
+
+
+def test_numbers_that_torch_has_not_are_refused(tmp_path):
+    layout = {"a": TensorEntry("F6_E2M3", (4,), 0, 3)}
+    (tmp_path / "a.safetensors").write_bytes(header_bytes({}, layout) + bytes(3))
+
+    with pytest.raises(ModelFileError, match="holds numbers of the type F6_E2M3, which torch does not have"):
+        open_base(str(tmp_path / "a.safetensors"))
 
 
 def test_a_file_of_another_size_without_its_configs_does_not_fit(sd1, tmp_path):

@@ -114,3 +114,14 @@ def test_bytes_are_those_of_the_safetensors_library(tmp_path):
     path = write_tensors(tmp_path / "a.safetensors", tensors, dtype=torch.float32, metadata={"format": "pt"})
 
     assert path.read_bytes() == save({n: t.contiguous() for n, t in tensors.items()}, {"format": "pt"})
+
+
+def test_a_pipeline_opens_from_our_single_file_without_a_network(tmp_path):
+    path = tiny_sd(tmp_path / "model.safetensors")
+    folder = write_folder(tmp_path / "configs", tiny_parts(), dtype=torch.float32)
+
+    pipe = StableDiffusionPipeline.from_single_file(str(path), config=str(folder), local_files_only=True)
+
+    assert_equal_weights(pipe.text_encoder, tiny_parts().text_encoder)
+    assert_equal_weights(pipe.unet, tiny_parts().unet)
+    assert_equal_weights(pipe.vae, tiny_parts().vae)

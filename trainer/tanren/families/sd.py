@@ -171,7 +171,7 @@ def base_names(settings: Settings) -> BaseNames:
 
 def _check_kind(source: Source, options: ModelOptions, report: Report) -> None:
     name = source.path.name
-    problem = base_model_problem(source.kind, name, v2=options.v2)
+    problem = base_model_problem(source.kind, name, v2=options.v2, needs_vae=not options.vae)
     if problem is not None:
         raise problem
     for warning in prediction_warnings(

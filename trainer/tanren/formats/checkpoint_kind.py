@@ -142,13 +142,14 @@ def _any_starts(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
     return any(name.startswith(prefixes) for name in names)
 
 
-def base_model_problem(kind: CheckpointKind, name: str, *, v2: bool) -> UserError | None:
+def base_model_problem(kind: CheckpointKind, name: str, *, v2: bool, needs_vae: bool = False) -> UserError | None:
     """Why a checkpoint cannot be the base of an SD 1 or SD 2 training with these flags, or None.
 
     Args:
         kind: what the file is.
         name: the file as the user typed it.
         v2: `--v2`.
+        needs_vae: no other autoencoder is named with `--vae`.
     """
     where = "--pretrained_model_name_or_path"
     if kind.family not in TRAINABLE:
@@ -167,6 +168,11 @@ def base_model_problem(kind: CheckpointKind, name: str, *, v2: bool) -> UserErro
             what=f"{name} is {kind.sentence}, and --v2 is missing.",
             fix="Add --v2, and --v_parameterization too if it is a 768 pixel v-prediction model.",
         )
+    if not kind.has_text_encoder:
+        return ModelFileError(where=where, what=f"{name} has no text encoder.", fix="Take the full checkpoint.")
+    if needs_vae and not kind.has_vae:
+        fix = "Take the full checkpoint, or name a VAE with --vae."
+        return ModelFileError(where=where, what=f"{name} has no VAE.", fix=fix)
     return None
 
 

@@ -111,6 +111,12 @@ def give_weights(
         for name, shape in wanted.items()
         if name in tensors and _without_ones(tensors[name].shape) != _without_ones(shape)
     ]
+    # Quantised models hold whole numbers that mean nothing without their scales.
+    unfit += [
+        f"{name} holds {tensors[name].dtype}".replace("torch.", "")
+        for name in wanted
+        if name in tensors and not tensors[name].is_floating_point()
+    ]
     if missing or unfit:
         raise _does_not_fit(part, missing, unfit)
     unknown = [*part.unknown, *(name for name in tensors if name not in wanted)]
@@ -138,7 +144,7 @@ def _does_not_fit(part: Component, missing: list[str], unfit: list[str]) -> Mode
     if missing:
         reasons.append(f"{len(missing)} tensors are missing: {_first(missing)}")
     if unfit:
-        reasons.append(f"{len(unfit)} have another shape: {_first(unfit)}")
+        reasons.append(f"{len(unfit)} have another shape or type: {_first(unfit)}")
     return ModelFileError(
         where=str(part.file.path),
         what=f"The {part.title} in {part.file.path.name} does not fit its configuration.",

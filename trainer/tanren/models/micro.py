@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-MICRO_SD = Path(__file__).resolve().parent.parent / "assets" / "micro" / "micro-sd.safetensors"
+from ..paths import asset
 
 
 def micro_sd_path() -> Path:
     """The trained tiny model that comes with the package: an ordinary single file in the ldm layout."""
-    return MICRO_SD
+    return asset("micro", "micro-sd.safetensors")

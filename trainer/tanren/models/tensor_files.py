@@ -32,6 +32,11 @@ DTYPES = {
     "F64": torch.float64,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
+    "F8_E8M0": torch.float8_e8m0fnu,
+    "U16": torch.uint16,
+    "U32": torch.uint32,
+    "U64": torch.uint64,
+    "C64": torch.complex64,
 }
 
 
@@ -111,10 +116,22 @@ def open_tensors(path: Path, *, map_file: bool = True) -> TensorFile:
     is_safe, stamp = is_safetensors(path), Stamp.of(path)
     if is_safe:
         header = read_header(path)
+        _check_dtypes(path, header)
         opened = _mapped(path, header) if map_file else _read(path, header)
     else:
         opened = TensorFile(path, read_pickle(path))
     return replace(opened, stamps=(stamp,) if stamp else ())
+
+
+def _check_dtypes(path: Path, header: Header) -> None:
+    for name, entry in header.tensors.items():
+        if entry.dtype not in DTYPES:
+            raise ModelFileError(
+                where=str(path),
+                what=f"{path.name} holds numbers of the type {entry.dtype}, which torch does not have.",
+                why=f"The first of them is {name[:80]}.",
+                fix="Take a version of the model in float16, bfloat16 or float32.",
+            )
 
 
 def _mapped(path: Path, header: Header) -> TensorFile:
