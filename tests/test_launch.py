@@ -131,3 +131,12 @@ def test_the_pins_can_be_installed_on_every_supported_python():
     )
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(" packages\n") == 4
+
+
+@pytest.mark.parametrize("command", ["demo", "micro-model", "setup", "doctor", "test", "plan"])
+def test_help_of_a_command_needs_no_environment(command, tmp_path):
+    words = ["train_network", "--help"] if command == "plan" else ["--help"]
+    done = launch(command, *words, TANREN_VENV=str(tmp_path / "none"))
+    assert done.returncode == 0
+    assert "usage: " in done.stdout.lower()
+    assert not (tmp_path / "none").exists()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tanren.commands import COMMANDS
 from tanren.errors import Problems
-from tanren.micro import demo
+from tanren.micro import demo, demonstration
 from tanren.micro.lessons import Lesson
 from tanren.options.network import NetworkOptions
 from tanren.options.parse import parse
@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 def test_the_config_file_is_understood_without_a_problem_or_warning(folder):
     config = folder / "demo.toml"
-    config.write_text(demo._config_text(folder, Lesson(folder / "train", folder / "reg"), 12), "utf-8")
+    config.write_text(demonstration._config_text(folder, Lesson(folder / "train", folder / "reg"), 12), "utf-8")
     problems = Problems()
     settings = parse("train_network", COMMANDS["train_network"].groups, [f"--config_file={config}"], problems).settings
     assert (problems.errors, problems.warnings) == ([], [])
@@ -33,13 +33,13 @@ def test_the_config_file_is_understood_without_a_problem_or_warning(folder):
 
 
 def test_half_of_the_new_words_colours_were_never_shown():
-    samples = demo._samples()
+    samples = demonstration._samples()
     assert [sample.is_new for sample in samples] == [True] * 16 + [False] * 8
     new = [sample for sample in samples if sample.is_new]
     assert all("sks" in sample.text and sample.words.shape == "moon" for sample in new)
     assert len({sample.words for sample in new}) == 16
     assert not any("moon" in sample.text for sample in samples)
-    assert all(" --d 10" in line for line in demo._prompt_lines(samples))
+    assert all(" --d 10" in line for line in demonstration._prompt_lines(samples))
 
 
 def test_pictures_come_in_the_order_of_the_prompts_and_by_moment(folder):
@@ -48,15 +48,15 @@ def test_pictures_come_in_the_order_of_the_prompts_and_by_moment(folder):
             folder / "sample" / f"demo_e000000_0{number}_20260102030405_100{number}.png"
         )
     Image.new("RGB", (64, 64)).save(folder / "sample" / "demo_000600_00_20260102030405_1000.png")
-    assert [picture.getpixel((0, 0))[0] for picture in demo._pictures(folder, "e000000", 2)] == [0, 1]
-    assert len(demo._pictures(folder, "000600", 1)) == 1
+    assert [picture.getpixel((0, 0))[0] for picture in demonstration._pictures(folder, "e000000", 2)] == [0, 1]
+    assert len(demonstration._pictures(folder, "000600", 1)) == 1
 
 
 def test_losses_come_from_the_jobs_events(folder):
     (folder / "job").mkdir()
     lines = ['{"kind": "step", "step": 1, "loss": 0.5}', '{"kind": "note", "text": "x"}', '{"kind": "step", "st']
     (folder / "job" / "events.jsonl").write_text("\n".join(lines), "utf-8")
-    assert demo._losses(folder) == [(1, 0.5)]
+    assert demonstration._losses(folder) == [(1, 0.5)]
 
 
 def test_a_path_that_cannot_be_is_refused(capsys):

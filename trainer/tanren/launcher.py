@@ -65,10 +65,16 @@ def main(arguments: Sequence[str], *, managed: bool = True) -> int:
         if words[0] == "--version":
             print(f"Tanren {__version__}")
             return 0
-        return _sub_command(words[0], start).run(words[1:], start)
+        code = _sub_command(words[0], start).run(words[1:], start)
+        sys.stdout.flush()
+        return code
     except UserError as problem:
         print(problem, file=sys.stderr)
         return problem.code
+    except BrokenPipeError:
+        # `… | head` closes the pipe early; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("Interrupted. Starting again continues or repairs what was begun.", file=sys.stderr)
         return 130
@@ -163,16 +169,12 @@ def _micro_model(words: list[str], start: Start) -> int:
 
 
 def _test(words: list[str], start: Start) -> int:
-    root = repository_folder()
-    if root is None:
+    if repository_folder() is None:
         raise EnvironmentProblem(
             what="The tests are not part of the installed package.",
             fix="Clone the repository and run `python launch.py test` there.",
         )
-    if not start.managed:
-        return _replace_with(Path(sys.executable), ["-m", "tanren.verification", *words])
-    environment = _ready_environment(start, TEST_SECTIONS)
-    return _replace_with(environment.python, ["-m", "tanren.verification", *words])
+    return _run_module("tanren.verification", words, start, TEST_SECTIONS)
 
 
 def _doctor(words: list[str], start: Start) -> int:
@@ -183,11 +185,11 @@ def _doctor(words: list[str], start: Start) -> int:
 
 def _plan(words: list[str], start: Start) -> int:
     """The plan reads picture headers, so it needs Pillow, here or in the managed environment."""
-    if start.managed:
+    if start.managed and not _asks_for_help(words):
         environment = managed_environment()
         if status(environment, _pins()).state == "ready":
             return _replace_with(environment.python, ["-m", "tanren.plan", *words])
-    if importlib.util.find_spec("PIL") is None:
+    if importlib.util.find_spec("PIL") is None and not _asks_for_help(words):
         raise EnvironmentProblem(
             what="The plan reads pictures with Pillow, which this Python does not have.",
             fix=f"`{start.program} setup` makes an environment that has it.",
@@ -199,7 +201,7 @@ def _plan(words: list[str], start: Start) -> int:
 
 def _trainer_called(name: str) -> Callable[[list[str], Start], int]:
     def run(words: list[str], start: Start) -> int:
-        if not start.managed or any(word in ("-h", "--help") for word in words):
+        if not start.managed or _asks_for_help(words):
             from . import entry
 
             return entry.main(name, words)
@@ -209,10 +211,14 @@ def _trainer_called(name: str) -> Callable[[list[str], Start], int]:
     return run
 
 
-def _run_module(module: str, words: list[str], start: Start) -> int:
-    if any(word in ("-h", "--help") for word in words) or not start.managed:
+def _run_module(module: str, words: list[str], start: Start, sections: Sequence[str] = ()) -> int:
+    if _asks_for_help(words) or not start.managed:
         return _replace_with(Path(sys.executable), ["-m", module, *words])
-    return _replace_with(_ready_environment(start).python, ["-m", module, *words])
+    return _replace_with(_ready_environment(start, sections).python, ["-m", module, *words])
+
+
+def _asks_for_help(words: Sequence[str]) -> bool:
+    return any(word in ("-h", "--help") for word in words)
 
 
 def _replace_with(python: Path, words: list[str]) -> int:
