@@ -19,8 +19,10 @@ PACKAGE = TRAINER / "tanren"
 
 # Lower ranks know nothing of higher ones. Modules at the package's top that are not listed stand around `entry`.
 RANKS = {
-    **dict.fromkeys(("errors", "events", "disk", "locks", "files", "folders", "paths", "child_process"), 0),
-    **dict.fromkeys(("hardware", "pins", "environment", "environment_setup", "doctor", "verification"), 0),
+    **dict.fromkeys(("errors", "events", "disk", "locks", "files", "folders", "paths", "masking"), 0),
+    **dict.fromkeys(
+        ("child_process", "hardware", "pins", "environment", "environment_setup", "doctor", "verification"), 0
+    ),
     "formats": 1,
     "options": 2,
     "commands": 3,
