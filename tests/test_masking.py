@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from tanren.masking import MaskingFormatter, mask
+from tanren.masking import MaskingFormatter, mask, masked
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,24 @@ def test_what_looks_like_a_secret_is_replaced(text, masked):
 
 def test_known_secrets_are_replaced_wherever_they_stand():
     assert mask("a my-own-secret b", ["my-own-secret"]) == "a *** b"
+
+
+def test_secrets_inside_of_dicts_and_lists_are_replaced_and_the_rest_stays():
+    event = {
+        "kind": "note",
+        "text": "key my-own-secret",
+        "hf_token": "x",
+        "keep_tokens": 3,
+        "list": ["my-own-secret", 1],
+    }
+
+    assert masked(event, ["my-own-secret"]) == {
+        "kind": "note",
+        "text": "key ***",
+        "hf_token": "***",
+        "keep_tokens": 3,
+        "list": ["***", 1],
+    }
 
 
 def test_tracebacks_are_masked_too(monkeypatch):

@@ -1,18 +1,19 @@
 """Command lines and config files to settings."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tanren.commands import COMMANDS
-from tanren.errors import SeveralProblems, UserError
+from tanren.errors import Problems, SeveralProblems, UserError
 from tanren.options.caching import CachingOptions
 from tanren.options.dataset import DatasetOptions
 from tanren.options.model import ModelOptions
 from tanren.options.network import NetworkOptions
 from tanren.options.optimizer import OptimizerOptions, SchedulerOptions
-from tanren.options.parse import effective_config, parse
+from tanren.options.parse import effective_config, parse, parse_spec, spec_options
 from tanren.options.saving import SavingOptions
 from tanren.options.training import TrainingOptions
 
@@ -321,6 +322,34 @@ def test_effective_config_leaves_out_secrets_and_can_be_read_back(tmp_path):
     assert again[DatasetOptions] == found[DatasetOptions]
     assert again[NetworkOptions] == found[NetworkOptions]
     assert again[SavingOptions] == found[SavingOptions]
+
+
+def test_spec_of_a_job_holds_what_was_given_and_can_be_read_back():
+    found = settings(
+        "--resolution=512,768", "--network_args", "a=1", "--wandb_api_key=k", "--job_dir=j", "--cache_latents"
+    )
+
+    spec = spec_options(found)
+
+    assert spec == {"resolution": "512,768", "network_args": ["a=1"], "cache_latents": True}
+    problems = Problems()
+    again = parse_spec("train_network", GROUPS, json.loads(json.dumps(spec)), "spec.json", problems).settings
+    assert problems.errors == []
+    assert again[DatasetOptions] == found[DatasetOptions]
+    assert again[NetworkOptions] == found[NetworkOptions]
+
+
+@pytest.mark.rule("cfg-01")
+def test_unknown_options_and_secrets_in_a_spec_are_refused():
+    problems = Problems()
+
+    parse_spec("train_network", GROUPS, {"netwrok_dim": 4, "seed": "x", "wandb_api_key": "k"}, "spec.json", problems)
+
+    assert [str(problem) for problem in problems.errors] == [
+        "spec.json (netwrok_dim): There is no such option.\n  Did you mean network_dim?",
+        "spec.json (seed): 'x' is not a whole number.",
+        "spec.json (wandb_api_key): A secret has no place in a spec.\n  Remove it.",
+    ]
 
 
 def test_options_import_the_standard_library_only():

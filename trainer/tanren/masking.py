@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 HIDDEN = "***"
 SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY")
 SHORTEST = 6
+SECRET_NAME = re.compile(r"(?i)(api_?key|token|secret|password)$")
 PATTERNS = (
     re.compile(r"\bhf_[A-Za-z0-9]{16,}"),
     re.compile(r"\b[0-9a-f]{40}\b"),
@@ -26,6 +28,21 @@ def mask(text: str, known: Iterable[str] = ()) -> str:
     for pattern in PATTERNS:
         text = pattern.sub(_hide, text)
     return text
+
+
+def masked(value: Any, known: Iterable[str] = ()) -> Any:
+    """The same dicts, lists and texts as `mask` leaves them; a value under the name of a secret is hidden whole."""
+    secrets = list(known)
+    if isinstance(value, str):
+        return mask(value, secrets)
+    if isinstance(value, Mapping):
+        return {
+            key: HIDDEN if part and SECRET_NAME.search(str(key)) else masked(part, secrets)
+            for key, part in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [masked(part, secrets) for part in value]
+    return value
 
 
 def secrets_of_environment() -> list[str]:

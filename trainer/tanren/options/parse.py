@@ -18,6 +18,7 @@ from .argv import Given, read_argv
 from .config import ConfigOptions
 from .convert import as_file_value, from_file, from_words
 from .elsewhere import known_elsewhere
+from .job import JobOptions
 from .nearest import nearest
 from .spec import Option, Settings, options_of
 
@@ -44,21 +45,65 @@ def parse(command: str, groups: Sequence[type], argv: Sequence[str], problems: P
     """
     collected = Problems() if problems is None else problems
     options = options_by_name(groups)
-    values = {name: option.default for name, option in options.items()}
     words = read_argv(argv, options, collected)
     typed = _typed_values(words, collected)
     from_config = _config_values(typed.get("config_file"), bool(typed.get("output_config")), options, collected)
-    values |= from_config | typed
-    given = frozenset(from_config) | frozenset(typed)
     for name in typed:
         if options[name].text.secret:
             collected.warn(f"--{name}: others on this machine can read command lines; use {name.upper()} instead.")
-    _warn_without_effect(options, values, given, collected)
-    adjust(values, collected)
-    settings = Settings(command, [_build(group, values) for group in groups], given)
+    run = _built(command, groups, from_config | typed, collected)
     if problems is None:
         collected.raise_if_any()
-    return ParsedRun(settings, tuple(collected.warnings))
+    return run
+
+
+def parse_spec(
+    command: str, groups: Sequence[type], given: Mapping[str, Any], where: str, problems: Problems
+) -> ParsedRun:
+    """Settings of a job from its frozen spec, whose unknown options and secrets are refused.
+
+    Args:
+        command: its name.
+        groups: the option groups it has.
+        given: options by name, as JSON.
+        where: the spec, for messages.
+        problems: what is wrong goes here.
+    """
+    options = options_by_name(groups)
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        option = options.get(name)
+        if option is None or option.text.secret:
+            close = nearest(name, options)
+            fix = f"Did you mean {close}?" if option is None and close else "Remove it."
+            what = "There is no such option." if option is None else "A secret has no place in a spec."
+            problems.add(UsageError(where=f"{where} ({name})", what=what, fix=fix))
+            continue
+        try:
+            values[name] = from_file(option, value, f"{where} ({name})")
+        except UsageError as problem:
+            problems.add(problem)
+    return _built(command, groups, values, problems)
+
+
+def spec_options(settings: Settings) -> dict[str, Any]:
+    """What a spec records: the options that were given, without secrets and without those of the start itself."""
+    flat = settings.flat()
+    left_out = {option.name for group in (ConfigOptions, JobOptions) for option in options_of(group)}
+    return {
+        name: as_file_value(option, flat[name])
+        for name, option in options_by_name([type(group) for group in settings.groups()]).items()
+        if name in settings.given and name not in left_out and not option.text.secret and flat[name] is not None
+    }
+
+
+def _built(command: str, groups: Sequence[type], given: Mapping[str, Any], problems: Problems) -> ParsedRun:
+    options = options_by_name(groups)
+    values = {name: option.default for name, option in options.items()} | dict(given)
+    _warn_without_effect(options, values, frozenset(given), problems)
+    adjust(values, problems)
+    settings = Settings(command, [_build(group, values) for group in groups], frozenset(given))
+    return ParsedRun(settings, tuple(problems.warnings))
 
 
 def options_by_name(groups: Sequence[type]) -> dict[str, Option]:
