@@ -173,7 +173,7 @@ def test_a_folder_s_prediction_type_is_held_against_the_flags(tmp_path):
     load(folder, v2=True, events=events)
 
     assert [event["text"] for event in events if event["kind"] == "warning"] == [
-        "model says that it predicts v: --v_parameterization is probably missing."
+        f"{folder} says that it predicts v: --v_parameterization is probably missing."
     ]
 
 

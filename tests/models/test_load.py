@@ -411,3 +411,26 @@ def test_a_hub_id_without_a_network_is_explained(monkeypatch, tmp_path):
         "There is no file or folder nobody/nothing-at-all, and the hub model of that name cannot be had."
     )
     assert "on this machine: no network is needed then" in caught.value.fix
+
+
+def test_sd2_files_of_the_later_layout_are_read(tmp_path):
+    """SD 2 turbo keeps its text encoder below `conditioner.embedders.0.`."""
+
+    def renamed(tensors):
+        return {n.replace("cond_stage_model.model.", "conditioner.embedders.0.model."): t for n, t in tensors.items()}
+
+    path = changed(tiny_sd(tmp_path / "sd2.safetensors", "sd2"), tmp_path, renamed)
+
+    assert_same_weights(build_all(open_base(str(path))), tiny_parts("sd2"))
+
+
+def test_local_models_need_no_network(sd1, tmp_path, monkeypatch):
+    folder = write_folder(tmp_path / "model", tiny_parts(), dtype=torch.float32)
+    asked = []
+    monkeypatch.setattr("socket.socket.connect", lambda self, address: asked.append(address))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *address, **_: asked.append(address))
+
+    for path in (sd1, folder):
+        assert_same_weights(build_all(open_base(str(path))), tiny_parts())
+
+    assert asked == []

@@ -4,6 +4,7 @@ import collections
 import datetime
 import os
 import pickle
+import random
 import sys
 import types
 import zipfile
@@ -143,3 +144,32 @@ def test_a_safetensors_file_named_ckpt_is_read_as_what_it_is(tmp_path):
     path = write_single_file(tmp_path / "model.ckpt", tiny_parts(), dtype=torch.float16)
 
     assert open_base(str(path)).kind.family == "sd1"
+
+
+@pytest.mark.rule("mdl-06")
+def test_damaged_descriptions_always_end_in_a_message(tmp_path):
+    torch.save({"state_dict": WEIGHTS, "epoch": 3}, tmp_path / "whole.ckpt")
+    with zipfile.ZipFile(tmp_path / "whole.ckpt") as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    draws = random.Random(0)
+    read = refused = 0
+    for _ in range(300):
+        path = tmp_path / "damaged.ckpt"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, damaged(content, draws) if name.endswith("data.pkl") else content)
+        try:
+            read_pickle(path)
+            read += 1
+        except ModelFileError:
+            refused += 1
+
+    assert read + refused == 300
+    assert refused > 200
+
+
+def damaged(content, draws):
+    changed = bytearray(content)
+    for _ in range(draws.randint(1, 3)):
+        changed[draws.randrange(len(changed))] = draws.randrange(256)
+    return bytes(changed)

@@ -170,7 +170,8 @@ def base_names(settings: Settings) -> BaseNames:
 
 
 def _check_kind(source: Source, options: ModelOptions, report: Report) -> None:
-    name = source.path.name
+    # As the user typed it, so that the report can tell this from what the checks before the run have said.
+    name = options.pretrained_model_name_or_path or source.path.name
     problem = base_model_problem(source.kind, name, v2=options.v2, needs_vae=not options.vae)
     if problem is not None:
         raise problem

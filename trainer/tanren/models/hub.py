@@ -42,7 +42,7 @@ def fetch(reference: str, where: str) -> Path:
             raise ModelFileError(
                 where=where,
                 what=f"There is no file or folder {reference}, and the hub model of that name cannot be had.",
-                why=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
+                why=f"{type(error).__name__}: {str(error)[:200]}",
                 fix="Check the spelling, or give the path of a model on this machine: no network is needed then.",
             ) from error
         if any(folder.glob("**/*.safetensors")):

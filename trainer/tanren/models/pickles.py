@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -26,6 +27,19 @@ MEMBER = re.compile(
 )
 LARGEST_PICKLE = 64 * 2**20
 DEEPEST_NESTING = 4
+# What reading a damaged pickle can end in; found by damaging some thousand of them.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 # How torch's messages name what it refused.
 REFUSALS = (r"GLOBAL ([\w.]*\w)", r"[Uu]nsupported (?:global|class|operand)\W*([\w.]*\w)")
 CONVERT = "Convert it to .safetensors with a program you trust, or take the .safetensors version of the model."
@@ -56,11 +70,11 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise _refused(path, _foreign_name(str(error))) from error
-    except (RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise ModelFileError(
             where=str(path),
             what=f"{path.name} is damaged: torch cannot read it.",
-            why=str(error).splitlines()[0][:200],
+            why=(str(error).splitlines() or [type(error).__name__])[0][:200],
             fix="Download it again.",
         ) from error
     return {name: value for name, value in _peeled(content, path).items() if isinstance(value, Tensor)}
