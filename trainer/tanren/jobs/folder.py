@@ -1,0 +1,135 @@
+"""The files of a job folder: who writes each, and how they are read.
+
+spec.json (what to train; written once), runner.json (who starts attempt n), control.json (what is asked of it),
+job.lock (held by the trainer for life), progress.json (about once a second), events.jsonl (one event a line), log.txt,
+result.json (the trainer's last act), samples/ and checkpoints/. Every file has one writer, and nobody stores a status:
+it follows from these files and the lock (`derived.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..events import REQUESTS
+from ..files import write_json
+from ..folders import faults_of
+
+SPEC, RUNNER, CONTROL, LOCK = "spec.json", "runner.json", "control.json", "job.lock"
+PROGRESS, EVENTS, LOG, RESULT = "progress.json", "events.jsonl", "log.txt", "result.json"
+SAMPLES, CHECKPOINTS = "samples", "checkpoints"
+SPEC_VERSION = 1
+NONCE_VARIABLE = "TANREN_JOB_NONCE"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a job trains.
+
+    Args:
+        command: such as "train_network".
+        options: those the user set, by name, as JSON; never secrets.
+        version: of this format.
+    """
+
+    command: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    version: int = SPEC_VERSION
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Who starts an attempt; written before the start, and again, with the process, after it.
+
+    Args:
+        attempt: 1 is the first.
+        nonce: names this start; the trainer finds it in its environment.
+        pid, started, boot: the process (`process.Identity`), None before it exists.
+    """
+
+    attempt: int
+    nonce: str
+    pid: int | None = None
+    started: str = ""
+    boot: str = ""
+
+
+def write_spec(folder: Path, spec: Spec) -> None:
+    """Write what to train into a new job folder; it is never changed after that."""
+    content = {"version": spec.version, "command": spec.command, "options": dict(spec.options)}
+    write_json(folder / SPEC, content)
+
+
+def read_spec(folder: Path) -> Spec | None:
+    """What a job trains, or None when the folder has no spec yet.
+
+    Raises:
+        UsageError: unreadable, of a newer version, or not a spec.
+    """
+    path = folder / SPEC
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(where=str(path), what="It cannot be read.", why=str(error), fix="Make a new job.") from error
+    version = content.get("version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SPEC_VERSION:
+        raise UsageError(
+            where=str(path),
+            what=f"It was written by a newer version (format {version}; this one reads {SPEC_VERSION}).",
+            fix="Update, or make a new job.",
+        )
+    if (
+        version != SPEC_VERSION
+        or not isinstance(content.get("command"), str)
+        or not isinstance(content.get("options"), dict)
+    ):
+        raise UsageError(where=str(path), what="It is not the spec of a job.", fix="Make a new job.")
+    unknown = sorted(set(content) - {"version", "command", "options"})
+    if unknown:
+        raise UsageError(where=str(path), what=f"It has unknown entries: {', '.join(unknown)}.", fix="Remove them.")
+    return Spec(content["command"], content["options"], version)
+
+
+def read_runner(folder: Path) -> Runner | None:
+    """Who starts or started the newest attempt, or None."""
+    content = read_object(folder / RUNNER)
+    try:
+        return Runner(**content) if content else None
+    except TypeError:
+        return None
+
+
+def ask(folder: Path, requests: Iterable[str], attempt: int) -> int:
+    """Ask a job to stop, save or sample, and return the number of the request.
+
+    Args:
+        folder: of the job.
+        requests: any of `events.REQUESTS`.
+        attempt: the one that is meant; a later one does not listen.
+    """
+    wanted = sorted(set(requests))
+    assert all(request in REQUESTS for request in wanted), wanted
+    sequence = int(read_object(folder / CONTROL).get("sequence", 0)) + 1
+    write_json(folder / CONTROL, {"sequence": sequence, "attempt": attempt, "requests": wanted})
+    return sequence
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one when the file is missing or cannot be read at this moment."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """True when a whole state is there to resume from; sizes are compared, bytes when it is used."""
+    checkpoints = folder / CHECKPOINTS
+    return checkpoints.is_dir() and any(not faults_of(state, hashes=False) for state in checkpoints.glob("step-*"))
