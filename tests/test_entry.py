@@ -1,5 +1,6 @@
 """From a command line to an exit code."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from model_files import write_model
 from PIL import Image
 from tanren.entry import main
+from tanren.locks import Lock
 from tanren.stop_signals import StopOnSignal
 
 TRAINER = Path(__file__).parents[1] / "trainer"
@@ -139,7 +141,8 @@ def test_signals_are_left_alone_outside_of_the_main_thread():
     seen = []
 
     def enter():
-        with StopOnSignal(lambda: {"save"}) as signals:
+        with StopOnSignal() as signals:
+            signals.listen(lambda: {"save"})
             seen.append(signals.asked())
 
     thread = threading.Thread(target=enter)
@@ -163,3 +166,86 @@ def test_output_folder_that_is_a_file_is_a_problem_of_the_settings(good, tmp_pat
     assert main("train_network", good) == 2
 
     assert "is a file.\n  Give a folder." in capfd.readouterr().err
+
+
+def job_result(folder):
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+def test_job_writes_its_spec_its_log_and_how_it_ended(good, tmp_path, capfd):
+    job = tmp_path / "job"
+    (tmp_path / "pictures" / "1_cat" / "a.png").unlink()
+
+    assert main("train_network", [*good, f"--job_dir={job}", "--wandb_api_key=sesame-sesame"]) == 3
+
+    result = job_result(job)
+    assert (result["code"], result["state"], result["attempt"]) == (3, "failed", 1)
+    assert result["problem"]["code"] == 3
+    spec = json.loads((job / "spec.json").read_text(encoding="utf-8"))
+    assert spec["options"]["resolution"] == [64, 64]
+    assert "No pictures were found" in (job / "log.txt").read_text(encoding="utf-8")
+    assert not any("sesame" in path.read_text(encoding="utf-8") for path in job.iterdir() if path.is_file())
+
+
+def test_job_made_elsewhere_takes_its_settings_from_its_spec(good, tmp_path, capfd):
+    job = tmp_path / "job"
+    options = dict(word.removeprefix("--").split("=") for word in good)
+    write_job(job, {**options, "debug_dataset": True})
+
+    assert main("train_network", [f"--job_dir={job}"]) == 0
+
+    assert "a.png\t64x64" in capfd.readouterr().out
+    assert job_result(job)["state"] == "completed"
+
+
+@pytest.mark.rule("cfg-01")
+def test_bad_spec_fails_the_job_with_the_nearest_name(good, tmp_path, capfd):
+    job = tmp_path / "job"
+    options = dict(word.removeprefix("--").split("=") for word in good)
+    write_job(job, {**options, "netwrok_dim": 4})
+
+    assert main("train_network", [f"--job_dir={job}"]) == 2
+
+    assert job_result(job)["problem"]["fix"] == "Did you mean network_dim?"
+
+
+@pytest.mark.rule("cfg-04")
+def test_spec_of_a_newer_version_is_refused_with_the_version(tmp_path, capfd):
+    job = tmp_path / "job"
+    write_job(job, {}, version=99)
+
+    assert main("train_network", [f"--job_dir={job}"]) == 2
+
+    assert "newer version (format 99" in capfd.readouterr().err
+
+
+def test_module_of_an_unknown_package_is_refused_when_it_stands_in_a_spec(good, tmp_path, capfd):
+    job = tmp_path / "job"
+    options = dict(word.removeprefix("--").split("=") for word in good)
+    write_job(job, {**options, "network_module": "json", "optimizer_type": "json.JSONDecoder"})
+
+    assert main("train_network", [f"--job_dir={job}"]) == 2
+
+    assert [problem["where"] for problem in job_result(job)["problem"]["problems"]] == [
+        "--optimizer_type",
+        "--network_module",
+    ]
+
+
+@pytest.mark.rule("flt-08")
+def test_job_that_runs_already_is_busy(good, tmp_path, capfd):
+    job = tmp_path / "job"
+    job.mkdir()
+    lock = Lock(job / "job.lock").acquire(what="the job")
+    try:
+        assert main("train_network", [*good, f"--job_dir={job}", "--debug_dataset"]) == 9
+    finally:
+        lock.release()
+    assert main("train_network", [*good, f"--job_dir={job}", "--debug_dataset"]) == 0
+
+
+def write_job(folder, options, version=1):
+    folder.mkdir()
+    (folder / "spec.json").write_text(
+        json.dumps({"version": version, "command": "train_network", "options": options}), encoding="utf-8"
+    )

@@ -181,3 +181,15 @@ def test_random_crop_and_mask_pictures_exclude_each_other(tmp_path):
     check_plans(settings, dataset_plans(settings, problems), 64, problems)
 
     assert [problem.what for problem in problems.errors] == ["random_crop cannot go together with mask pictures."]
+
+
+@pytest.mark.rule("cfg-01")
+def test_class_of_an_unknown_package_is_taken_from_the_shell_only():
+    settings = parse("train_network", GROUPS, ("--optimizer_type=json.JSONDecoder",)).settings
+    typed, elsewhere = Problems(), Problems()
+
+    check_optimizer(settings, typed)
+    check_optimizer(settings, elsewhere, typed_at_shell=False)
+
+    assert typed.errors == []
+    assert elsewhere.errors[0].what == "'json.JSONDecoder' is not one of the classes that may be chosen here."

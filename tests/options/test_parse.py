@@ -1,6 +1,5 @@
 """Command lines and config files to settings."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from tanren.options.dataset import DatasetOptions
 from tanren.options.model import ModelOptions
 from tanren.options.network import NetworkOptions
 from tanren.options.optimizer import OptimizerOptions, SchedulerOptions
-from tanren.options.parse import effective_config, parse, parse_spec, spec_options
+from tanren.options.parse import effective_config, parse, parse_spec
 from tanren.options.saving import SavingOptions
 from tanren.options.training import TrainingOptions
 
@@ -322,21 +321,6 @@ def test_effective_config_leaves_out_secrets_and_can_be_read_back(tmp_path):
     assert again[DatasetOptions] == found[DatasetOptions]
     assert again[NetworkOptions] == found[NetworkOptions]
     assert again[SavingOptions] == found[SavingOptions]
-
-
-def test_spec_of_a_job_holds_what_was_given_and_can_be_read_back():
-    found = settings(
-        "--resolution=512,768", "--network_args", "a=1", "--wandb_api_key=k", "--job_dir=j", "--cache_latents"
-    )
-
-    spec = spec_options(found)
-
-    assert spec == {"resolution": "512,768", "network_args": ["a=1"], "cache_latents": True}
-    problems = Problems()
-    again = parse_spec("train_network", GROUPS, json.loads(json.dumps(spec)), "spec.json", problems).settings
-    assert problems.errors == []
-    assert again[DatasetOptions] == found[DatasetOptions]
-    assert again[NetworkOptions] == found[NetworkOptions]
 
 
 @pytest.mark.rule("cfg-01")

@@ -13,17 +13,22 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from .checkpoint.names import FINAL_WORD
 from .commands import COMMANDS, Command
 from .console import Terminal
 from .disk import probe_writable
 from .errors import Problems, StoppedOnRequest, UsageError, UserError
 from .events import Report
 from .files import write_text
-from .logs import end_logging, is_main_process, set_up_logging
+from .jobs.folder import SPEC, Spec, read_spec
+from .jobs.job import RunningJob, lock_output, open_job, spec_of
+from .locks import Lock
+from .logs import also_log_to, end_logging, is_main_process, known_secrets, set_up_logging
 from .memory_hints import memory_problem
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
-from .options.parse import ParsedRun, config_path, effective_config, parse
+from .options.job import JobOptions
+from .options.parse import ParsedRun, config_path, effective_config, parse, parse_spec
 from .options.reference import help_text
 from .options.saving import SavingOptions
 from .options.spec import Settings
@@ -33,6 +38,8 @@ from .stop_signals import StopOnSignal
 
 log = logging.getLogger("tanren")
 FAULT, INTERRUPTED = 1, 130
+# Options that say where a job is, not what it does.
+OF_THE_START = frozenset(("job_dir", "data_dir"))
 
 
 def main(command: str, argv: Sequence[str] | None = None) -> int:
@@ -49,74 +56,134 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(BrokenPipeError):
             print(help_text(chosen.title, chosen.groups, f"{command}.py"), flush=True)
         return 0
-    signals = StopOnSignal()
-    report = Report(asked=signals.asked)
+    session = Session(command)
+    code, reason, problem = 0, "", None
     try:
-        _run(command, words, report, signals)
-    except UserError as problem:
-        report.problem(problem)
-        _show(problem)
-        return problem.code
-    except StoppedOnRequest as stopped:
-        log.warning("%s", stopped if stopped.args else "Stopped on request; what is needed to go on was saved.")
-        return stopped.code
+        session.run(words)
+    except UserError as error:
+        code, reason, problem = error.code, error.what, error
+        session.report.problem(error)
+        _show(error)
+    except StoppedOnRequest as error:
+        code, reason = error.code, str(error) or "Stopped on request; what is needed to go on was saved."
+        log.warning("%s", reason)
     except KeyboardInterrupt:
-        log.error("Interrupted.")
-        return INTERRUPTED
-    except Exception:
+        code, reason = INTERRUPTED, "Interrupted."
+        log.error("%s", reason)
+    except Exception as error:
         # The last line of defence: whatever arrives here is a fault of ours.
+        code, reason = FAULT, f"Internal fault: {error!r}"
         log.exception("This is a fault of the trainer, not of your settings. Please report it with these lines:")
-        return FAULT
-    finally:
-        end_logging()
-    return 0
+    return session.close(code, reason, problem)
 
 
-def _run(command: str, words: list[str], report: Report, signals: StopOnSignal) -> None:
-    chosen = COMMANDS[command]
-    problems = Problems()
-    parsed = parse(command, chosen.groups, words, problems)
-    settings = parsed.settings
-    set_up_logging(settings)
-    terminal = Terminal(settings)
-    if is_main_process():
-        report.add_sink(terminal)
-    if settings[ConfigOptions].output_config:
+class Session:
+    """One run of a command, from its words to its end."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.chosen = COMMANDS[command]
+        self.signals = StopOnSignal()
+        self.report = Report(asked=self.signals.asked)
+        self._job: RunningJob | None = None
+        self._output_lock: Lock | None = None
+
+    def run(self, words: list[str]) -> None:
+        """Do what the words say; raises what ends the run."""
+        problems = Problems()
+        parsed, spec = self._settings(words, problems)
+        settings = parsed.settings
+        set_up_logging(settings)
+        terminal = Terminal(settings)
+        if is_main_process():
+            self.report.add_sink(terminal)
+        if settings[ConfigOptions].output_config:
+            problems.raise_if_any()
+            _write_config(parsed, self.chosen)
+            return
+        self._become_job(settings, spec, problems)
+        found = self._examined(settings, problems, is_typed=spec is None)
+        if settings[DatasetOptions].debug_dataset:
+            _list_dataset(found)
+            return
+        if is_main_process():
+            self._take_output(settings[SavingOptions])
+        with self.signals, terminal.bars():
+            self._train(found)
+
+    def close(self, code: int, reason: str, problem: UserError | None) -> int:
+        """Write how the run ended, free its locks, and return the exit code."""
+        try:
+            if self._output_lock is not None:
+                self._output_lock.release()
+            if self._job is not None:
+                self._job.finish(code, reason=reason, problem=problem)
+        except UserError as error:
+            _show(error)
+            code = code or error.code
+        finally:
+            end_logging()
+        return code
+
+    def _settings(self, words: list[str], problems: Problems) -> tuple[ParsedRun, Spec | None]:
+        """The settings, and the spec that they come from when a job was made elsewhere."""
+        parsed = parse(self.command, self.chosen.groups, words, problems)
+        folder = parsed.settings[JobOptions].job_dir
+        if folder is None or parsed.settings.given - OF_THE_START or problems.errors:
+            return parsed, None
+        spec = read_spec(Path(folder))
+        if spec is None:
+            return parsed, None
+        if spec.command != self.command:
+            what = f"The job is one of {spec.command}, not of {self.command}."
+            raise UsageError(where=f"--job_dir {folder}", what=what, fix=f"Start it with {spec.command}.py.")
+        given = {name: parsed.settings.flat()[name] for name in parsed.settings.given}
+        where = str(Path(folder) / SPEC)
+        return parse_spec(self.command, self.chosen.groups, {**spec.options, **given}, where, problems), spec
+
+    def _become_job(self, settings: Settings, spec: Spec | None, problems: Problems) -> None:
+        """Take the job's lock before anything slow happens; words that cannot be read never become a job."""
+        folder = settings[JobOptions].job_dir
+        if folder is None or not is_main_process():
+            return
+        if spec is None:
+            problems.raise_if_any()
+        job = open_job(Path(folder), spec or spec_of(settings), known_secrets=known_secrets(settings))
+        self._job = job
+        self.report.add_sink(job.sink)
+        self.signals.listen(job.asked)
+        if job.is_by_hand:
+            also_log_to(job.log_path, settings)
+
+    def _examined(self, settings: Settings, problems: Problems, *, is_typed: bool) -> Preflight:
+        """Look at everything; warnings are told, problems are raised together."""
+        found = examine_all(
+            self.chosen, settings, problems, self.report, typed_at_shell=is_typed, processes=process_count()
+        )
+        check_room(room_of(found, size_of(found)), problems)
+        for warning in problems.warnings:
+            self.report.warning(warning)
+        for note in found.scan.notes:
+            self.report.note(note)
         problems.raise_if_any()
-        _write_config(parsed, chosen)
-        return
-    found = _examined(chosen, settings, problems, report)
-    if settings[DatasetOptions].debug_dataset:
-        _list_dataset(found)
-        return
-    if is_main_process():
-        probe_writable(Path(settings[SavingOptions].output_dir or "."))
-    with signals, terminal.bars():
-        _train(chosen, found, report)
+        return found
 
+    def _take_output(self, saving: SavingOptions) -> None:
+        """Make sure that the results can be written, and that no other run writes the same ones."""
+        folder = Path(saving.output_dir or ".")
+        probe_writable(folder)
+        self._output_lock = lock_output(folder, saving.output_name or FINAL_WORD)
 
-def _examined(chosen: Command, settings: Settings, problems: Problems, report: Report) -> Preflight:
-    """Look at everything; warnings are told, problems are raised together."""
-    found = examine_all(chosen, settings, problems, report, processes=process_count())
-    check_room(room_of(found, size_of(found)), problems)
-    for warning in problems.warnings:
-        report.warning(warning)
-    for note in found.scan.notes:
-        report.note(note)
-    problems.raise_if_any()
-    return found
-
-
-def _train(chosen: Command, found: Preflight, report: Report) -> None:
-    family = import_module(chosen.family, __package__).FAMILY
-    recipe = import_module(chosen.recipe, __package__)
-    try:
-        recipe.run(family, found.settings, found.scan, report)
-    except (MemoryError, RuntimeError) as error:
-        problem = memory_problem(error, found.settings)
-        if problem is None:
-            raise
-        raise problem from error
+    def _train(self, found: Preflight) -> None:
+        family = import_module(self.chosen.family, __package__).FAMILY
+        recipe = import_module(self.chosen.recipe, __package__)
+        try:
+            recipe.run(family, found.settings, found.scan, self.report)
+        except (MemoryError, RuntimeError) as error:
+            problem = memory_problem(error, found.settings)
+            if problem is None:
+                raise
+            raise problem from error
 
 
 def _write_config(parsed: ParsedRun, chosen: Command) -> None:

@@ -41,6 +41,20 @@ def set_up_logging(settings: Settings) -> None:
     log.setLevel(level if is_main_process() else logging.ERROR)
 
 
+def also_log_to(path: Path, settings: Settings) -> None:
+    """Append the same lines to a further file.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise storage_error(path, error) from error
+    handler.setFormatter(MaskingFormatter(TIMED, known_secrets(settings)))
+    log.addHandler(handler)
+
+
 def end_logging() -> None:
     """Close what `set_up_logging` opened."""
     for handler in list(log.handlers):

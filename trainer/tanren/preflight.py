@@ -93,7 +93,7 @@ def examine(
     from .data.scan import scan
 
     check_settings(settings, problems)
-    check_optimizer(settings, problems)
+    check_optimizer(settings, problems, typed_at_shell=typed_at_shell)
     lora = _check_network(settings, typed_at_shell, problems)
     base = _check_base_model(settings[ModelOptions], problems)
     _check_files(settings, problems)
@@ -108,7 +108,13 @@ def examine(
 
 
 def examine_all(
-    command: Command, settings: Settings, problems: Problems, report: Report | None = None, *, processes: int = 1
+    command: Command,
+    settings: Settings,
+    problems: Problems,
+    report: Report | None = None,
+    *,
+    typed_at_shell: bool = True,
+    processes: int = 1,
 ) -> Preflight:
     """`examine`, for settings of which some could not be read.
 
@@ -116,7 +122,7 @@ def examine_all(
     """
     unreadable = {name for problem in problems.errors for name in _names_in(problem.where)}
     later = Problems()
-    found = examine(command, settings, later, report, processes=processes)
+    found = examine(command, settings, later, report, typed_at_shell=typed_at_shell, processes=processes)
     for warning in later.warnings:
         problems.warn(warning)
     for problem in later.errors:

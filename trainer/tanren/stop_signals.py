@@ -16,13 +16,10 @@ class StopOnSignal:
 
     Use as a context around the training. In threads other than the main one, signals cannot be caught and nothing
     changes.
-
-    Args:
-        others: further requests, such as those of a job folder.
     """
 
-    def __init__(self, others: Callable[[], set[str]] = set) -> None:
-        self._others = others
+    def __init__(self) -> None:
+        self._others: Callable[[], set[str]] = set
         self._stop = False
         self._before: dict[signal.Signals, object] = {}
 
@@ -36,6 +33,10 @@ class StopOnSignal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+
+    def listen(self, others: Callable[[], set[str]]) -> None:
+        """Hear further requests, such as those of a job folder."""
+        self._others = others
 
     def asked(self) -> set[str]:
         """Requests that came in since the last call; "stop" is repeated, because it stays true."""

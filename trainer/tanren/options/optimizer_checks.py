@@ -13,12 +13,31 @@ from .spec import Settings
 from .training import TrainingOptions
 
 LOW_FACTOR = 0.1
+KNOWN_PACKAGES = (
+    "torch",
+    "bitsandbytes",
+    "lion_pytorch",
+    "dadaptation",
+    "prodigyopt",
+    "prodigyplus",
+    "transformers",
+    "schedulefree",
+)
 
 
-def check_optimizer(settings: Settings, problems: Problems) -> None:
-    """Add what is wrong with the optimizer, its rates and its schedule to `problems`."""
+def check_optimizer(settings: Settings, problems: Problems, *, typed_at_shell: bool = True) -> None:
+    """Add what is wrong with the optimizer, its rates and its schedule to `problems`.
+
+    Args:
+        settings: of the run.
+        problems: the list.
+        typed_at_shell: names come from a person at the shell, who may name any class.
+    """
     options, scheduler = settings[OptimizerOptions], settings[SchedulerOptions]
     name = options.chosen
+    if not typed_at_shell:
+        _refuse_unknown_code("--optimizer_type", name, problems)
+        _refuse_unknown_code("--lr_scheduler_type", scheduler.lr_scheduler_type, problems)
     arguments = _arguments(options.optimizer_args, "--optimizer_args", problems)
     _arguments(scheduler.lr_scheduler_args, "--lr_scheduler_args", problems)
     for package in missing_packages(name):
@@ -37,6 +56,15 @@ def check_optimizer(settings: Settings, problems: Problems) -> None:
     if is_adafactor(name) and not relative:
         _check_fixed_adafactor(options, scheduler, arguments, problems)
     _check_schedule(name, scheduler, relative, problems)
+
+
+def _refuse_unknown_code(where: str, name: str, problems: Problems) -> None:
+    """A dotted name runs the code of its package, so packages nobody knows are only taken from the shell."""
+    package = name.split(".")[0]
+    if "." in name and package not in KNOWN_PACKAGES:
+        what = f"{name!r} is not one of the classes that may be chosen here."
+        fix = f"Use a class of {', '.join(KNOWN_PACKAGES)}, or start the run from the command line."
+        problems.add(UsageError(where=where, what=what, fix=fix))
 
 
 def _arguments(words: tuple[str, ...], where: str, problems: Problems) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from .argv import Given, read_argv
 from .config import ConfigOptions
 from .convert import as_file_value, from_file, from_words
 from .elsewhere import known_elsewhere
-from .job import JobOptions
 from .nearest import nearest
 from .spec import Option, Settings, options_of
 
@@ -84,17 +83,6 @@ def parse_spec(
         except UsageError as problem:
             problems.add(problem)
     return _built(command, groups, values, problems)
-
-
-def spec_options(settings: Settings) -> dict[str, Any]:
-    """What a spec records: the options that were given, without secrets and without those of the start itself."""
-    flat = settings.flat()
-    left_out = {option.name for group in (ConfigOptions, JobOptions) for option in options_of(group)}
-    return {
-        name: as_file_value(option, flat[name])
-        for name, option in options_by_name([type(group) for group in settings.groups()]).items()
-        if name in settings.given and name not in left_out and not option.text.secret and flat[name] is not None
-    }
 
 
 def _built(command: str, groups: Sequence[type], given: Mapping[str, Any], problems: Problems) -> ParsedRun:
