@@ -400,10 +400,31 @@ def test_a_file_without_a_vae_is_refused_as_one(tmp_path):
         open_vae(str(tmp_path / "lora.safetensors"), TINY_VAE)
 
 
-def test_a_hub_id_without_a_network_is_explained(monkeypatch, tmp_path):
+@pytest.fixture
+def offline_hub(monkeypatch, tmp_path):
+    """A hub cache of our own, and no network."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
 
+
+@pytest.mark.parametrize("variant", ["", ".fp16"])
+def test_a_hub_model_in_the_local_cache_needs_no_network(offline_hub, variant):
+    model = offline_hub / "models--someone--tiny-sd"
+    snapshot = write_folder(model / "snapshots" / ("a" * 40), tiny_parts(), dtype=torch.float32)
+    for path in snapshot.glob("*/*.safetensors"):
+        path.rename(path.with_name(f"{path.stem}{variant}.safetensors"))
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("a" * 40)
+
+    source = open_base("someone/tiny-sd")
+
+    assert source.kind.family == "sd1"
+    assert_same_weights(build_all(source), tiny_parts())
+
+
+@pytest.mark.usefixtures("offline_hub")
+def test_a_hub_id_without_a_network_is_explained():
     with pytest.raises(ModelFileError) as caught:
         open_base("nobody/nothing-at-all")
 

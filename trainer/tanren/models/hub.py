@@ -45,7 +45,7 @@ def fetch(reference: str, where: str) -> Path:
                 why=f"{type(error).__name__}: {str(error)[:200]}",
                 fix="Check the spelling, or give the path of a model on this machine: no network is needed then.",
             ) from error
-        if any(folder.glob("**/*.safetensors")):
+        if any((folder / "unet" if (folder / "unet").is_dir() else folder).glob("*.safetensors")):
             return folder
     raise ModelFileError(
         where=where, what=f"{reference} has no safetensors weights.", fix="Take another model, or a local file of it."
