@@ -163,6 +163,22 @@ def test_weights_that_are_not_finite_are_not_loaded(tmp_path):
         load_weights(tmp_path / "bad.safetensors")
 
 
+@pytest.mark.rule("mdl-07")
+def test_a_file_that_changes_while_it_is_read_is_not_loaded(tmp_path, monkeypatch):
+    path = tmp_path / "cat.safetensors"
+    save_weights(path, tiny(), None, {})
+    frombuffer = torch.frombuffer
+
+    def other_program_writes(*arguments, **named):
+        with path.open("ab") as file:
+            file.write(b"more")
+        return frombuffer(*arguments, **named)
+
+    monkeypatch.setattr(torch, "frombuffer", other_program_writes)
+    with pytest.raises(ModelFileError, match="changed while it was read"):
+        load_weights(path)
+
+
 @pytest.mark.rule("mdl-06")
 def test_a_file_of_another_kind_is_not_loaded(tmp_path):
     path = tmp_path / "cat.safetensors"

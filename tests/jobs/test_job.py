@@ -8,7 +8,7 @@ import textwrap
 import time
 
 import pytest
-from faults import names_in
+from faults import count_calls, die_at, names_in
 from tanren.errors import BusyError, NumericError, UsageError
 from tanren.events import Report
 from tanren.files import read_lines
@@ -192,6 +192,23 @@ def test_a_killed_trainer_leaves_an_interrupted_job_with_whole_lines_that_can_st
     job.finish(0)
     assert events(folder)[-1]["kind"] == "ended"
     assert observer.look().state == "completed"
+
+
+@pytest.mark.rule("flt-01")
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+def test_a_job_that_dies_at_any_call_has_a_state_and_can_start_again(tmp_path, monkeypatch):
+    monkeypatch.delenv(NONCE_VARIABLE, raising=False)
+    calls = len(count_calls(lambda: open_job(tmp_path / "counted", SPEC).finish(0)))
+    states = []
+
+    for call in range(1, calls + 1):
+        folder = tmp_path / str(call)
+        die_at(call, lambda folder=folder: open_job(folder, SPEC).finish(0))
+        states.append(Observer(folder).look().state)
+        open_job(folder, SPEC).finish(0)
+        assert Observer(folder).look().state == "completed"
+
+    assert list(dict.fromkeys(states)) == ["queued", "interrupted", "completed"]
 
 
 @pytest.mark.parametrize("by", ["control", "plain file"])
