@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .convert import element_type, shown, takes_list, takes_no_value
+from .dataset_keys import ALLOWED, DATASET_KEYS, FOLDER_KEYS, SUBSET_KEYS, SUBSET_ONLY, key_options
 from .elsewhere import ELSEWHERE
 from .spec import Option, options_of
 
 NAME_WIDTH = 34
+TABLES = {"general": "`[general]`", "datasets": "`[[datasets]]`", "subsets": "`[[datasets.subsets]]`"}
 KIND_WORDS = {int: "int", float: "float", str: "text"}
 
 
@@ -48,6 +50,7 @@ def reference_text(commands: Mapping[str, tuple[str, Sequence[type]]]) -> str:
         for group in groups:
             parts += ["", f"### {first_line(group)}", "", "| option | value, default | meaning |", "|---|---|---|"]
             parts += [_table_row(option) for option in options_of(group)]
+    parts += ["", "## Dataset file", "", *_dataset_file_lines()]
     parts += ["", "## Known from sd-scripts, but not here", ""]
     for why in dict.fromkeys(ELSEWHERE.values()):
         names = ", ".join(f"`--{name}`" for name, reason in ELSEWHERE.items() if reason == why)
@@ -84,6 +87,25 @@ def value_text(option: Option) -> str:
     return f"list of {word}" if takes_list(option) else word
 
 
+def _dataset_file_lines() -> Iterator[str]:
+    yield (
+        "`--dataset_config` names a TOML or JSON file with an optional `[general]`, one or more `[[datasets]]` and in "
+        "each of them `[[datasets.subsets]]`. A subset's value comes from the subset, its dataset, `[general]`, the "
+        "command line or the default, in this order. Keys that are options of the command line mean the same here."
+    )
+    yield ""
+    yield "| key | may stand in | value, default | meaning |"
+    yield "|---|---|---|---|"
+    options = key_options()
+    for key in dict.fromkeys((*DATASET_KEYS, *SUBSET_KEYS, *FOLDER_KEYS, *SUBSET_ONLY)):
+        places = " ".join(TABLES[level] for level, keys in ALLOWED.items() if key in keys)
+        value, text = "table", "Further attributes; known: `diff_output_preservation = true`."
+        if key in options:
+            value, text = _value_and_default(options[key]), options[key].text.help
+            value = value.replace("flag", "true / false")
+        yield f"| `{key}` | {places} | {_cell(value)} | {_cell(text)} |"
+
+
 def _help_lines(option: Option, width: int) -> Iterator[str]:
     flag = f"  --{option.name}" + ("" if takes_no_value(option) else f" {_short_value(option)}")
     text = _sentence(option)
@@ -114,13 +136,15 @@ def _has_default(option: Option) -> bool:
 
 
 def _table_row(option: Option) -> str:
-    value = value_text(option)
-    if _has_default(option):
-        value += f", `{shown(option.default)}`"
     text = option.text.help + _limits(option)
     if option.text.no_effect:
         text += f" *No effect:* {option.text.no_effect}"
-    return f"| `--{option.name}` | {_cell(value)} | {_cell(text)} |"
+    return f"| `--{option.name}` | {_cell(_value_and_default(option))} | {_cell(text)} |"
+
+
+def _value_and_default(option: Option) -> str:
+    default = f", `{shown(option.default)}`" if _has_default(option) else ""
+    return value_text(option) + default
 
 
 def _limits(option: Option) -> str:
