@@ -18,6 +18,7 @@ from tanren.options.dataset import DatasetOptions
 from tanren.options.model import AttentionOptions, ModelOptions
 from tanren.options.spec import Settings
 from tiny_models import tiny_parts, tiny_sd
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 CPU = torch.device("cpu")
@@ -326,3 +327,21 @@ def test_recomputed_activations_give_the_same_gradient(sd1_path):
 
     assert (plain_calls, recomputed_calls) == (2, 4)
     torch.testing.assert_close(recomputed, plain, rtol=1e-4, atol=1e-8)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses to hand a number from the device to Python."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten._local_scalar_dense.default, "a value was asked for"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("clip_skip", [None, 2])
+def test_captions_and_predictions_never_wait_for_the_device(sd1_path, clip_skip):
+    model = load(sd1_path, clip_skip=clip_skip, max_token_length=150, weighted_captions=True)
+
+    with NoWaiting():
+        text = sd.encode_text(model, ["a (cat:1.2)", ""])
+        latents = sd.encode_pixels(model, torch.zeros(2, 3, 64, 64), torch.zeros(2, 4, 8, 8))
+        sd.predict(model, latents, torch.tensor([5, 999]), text)
