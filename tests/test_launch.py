@@ -140,3 +140,16 @@ def test_help_of_a_command_needs_no_environment(command, tmp_path):
     assert done.returncode == 0
     assert "usage: " in done.stdout.lower()
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.rule("flt-16")
+def test_a_broken_package_is_code_10_with_the_repairing_command():
+    program = (
+        "import sys; sys.modules['diffusers'] = None\n"
+        "from tanren.entry import import_part\nfrom tanren.errors import UserError\n"
+        "try:\n    import_part('.families.sd')\nexcept UserError as problem:\n    print(problem.code, problem)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "trainer"), "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("10 The packages the trainer needs cannot be imported.\n"), done.stderr
+    assert "`python launch.py setup --repair`" in done.stdout

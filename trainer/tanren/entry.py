@@ -12,12 +12,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from .checkpoint.names import FINAL_WORD
 from .commands import COMMANDS, Command
 from .console import Terminal
 from .disk import probe_writable
-from .errors import Problems, StoppedOnRequest, UsageError, UserError
+from .errors import EnvironmentProblem, Problems, StoppedOnRequest, UsageError, UserError
 from .events import Report
 from .files import write_text
 from .jobs.folder import SPEC, Spec, read_spec
@@ -175,8 +176,8 @@ class Session:
         self._output_lock = lock_output(folder, saving.output_name or FINAL_WORD)
 
     def _train(self, found: Preflight) -> None:
-        family = import_module(self.chosen.family, __package__).FAMILY
-        recipe = import_module(self.chosen.recipe, __package__)
+        family = import_part(self.chosen.family).FAMILY
+        recipe = import_part(self.chosen.recipe)
         try:
             recipe.run(family, found.settings, found.scan, self.report)
         except (MemoryError, RuntimeError) as error:
@@ -184,6 +185,25 @@ class Session:
             if problem is None:
                 raise
             raise problem from error
+
+
+def import_part(module: str) -> ModuleType:
+    """A family or a recipe, named relative to the package; these import torch.
+
+    Raises:
+        EnvironmentProblem: a package is missing or broken.
+    """
+    try:
+        return import_module(module, __package__)
+    except (ImportError, OSError) as error:
+        # A torch whose libraries do not fit raises OSError. What we cannot import of our own is our fault.
+        if (getattr(error, "name", None) or "").partition(".")[0] == __package__:
+            raise
+        raise EnvironmentProblem(
+            what="The packages the trainer needs cannot be imported.",
+            why=str(error),
+            fix="`python launch.py setup --repair` makes its environment anew; `python launch.py doctor` tells more.",
+        ) from error
 
 
 def _write_config(parsed: ParsedRun, chosen: Command) -> None:
