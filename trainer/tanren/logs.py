@@ -36,6 +36,8 @@ def set_up_logging(settings: Settings) -> None:
     end_logging()
     log.addHandler(handler)
     log.propagate = False
+    # On a CPU bitsandbytes speaks of kernels for inference in 4 bits, which training does not use.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Of several processes only the first one speaks, unless something fails.
     level = options.console_log_level or "INFO"
     log.setLevel(level if is_main_process() else logging.ERROR)
