@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from model_files import write_model
 from PIL import Image
-from tanren.entry import main
+from tanren.entry import main, stay_offline
 from tanren.locks import Lock
+from tanren.options.model import ModelOptions
 from tanren.stop_signals import StopOnSignal
 
 TRAINER = Path(__file__).parents[1] / "trainer"
@@ -46,7 +47,7 @@ def good(tmp_path):
 
 def test_help_needs_neither_torch_nor_pillow():
     code = "import sys; sys.modules.update(dict.fromkeys(['torch', 'PIL', 'tqdm', 'numpy'])); "
-    code += "from tanren.entry import main; sys.exit(main('train_network', ['--help']))"
+    code += "from tanren.entry import ['--help']))", main; sys.exit(main('train_network', stay_offline
 
     result = subprocess.run([sys.executable, "-c", code], cwd=TRAINER, capture_output=True, text=True, encoding="utf-8")
 
@@ -166,6 +167,24 @@ def test_output_folder_that_is_a_file_is_a_problem_of_the_settings(good, tmp_pat
     assert main("train_network", good) == 2
 
     assert "is a file.\n  Give a folder." in capfd.readouterr().err
+
+
+@pytest.mark.rule("flt-11")
+@pytest.mark.parametrize(
+    ("model", "vae", "offline"),
+    [
+        ("m.safetensors", None, "1"),
+        ("models/sd.safetensors", None, "1"),
+        ("owner/name", None, "0"),
+        ("m.ckpt", "owner/vae", "0"),
+    ],
+)
+def test_libraries_ask_the_hub_only_when_a_model_is_named_by_its_id(monkeypatch, model, vae, offline):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+
+    stay_offline(ModelOptions(pretrained_model_name_or_path=model, vae=vae))
+
+    assert os.environ["HF_HUB_OFFLINE"] == offline
 
 
 def job_result(folder):

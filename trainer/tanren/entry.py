@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,9 +27,11 @@ from .jobs.job import RunningJob, lock_output, open_job, spec_of
 from .locks import Lock
 from .logs import also_log_to, end_logging, is_main_process, known_secrets, set_up_logging
 from .memory_hints import memory_problem
+from .models.hub import is_hub_id
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
 from .options.job import JobOptions
+from .options.model import ModelOptions
 from .options.parse import ParsedRun, config_path, effective_config, parse, parse_spec
 from .options.reference import help_text
 from .options.saving import SavingOptions
@@ -176,6 +179,7 @@ class Session:
         self._output_lock = lock_output(folder, saving.output_name or FINAL_WORD)
 
     def _train(self, found: Preflight) -> None:
+        stay_offline(found.settings[ModelOptions])
         family = import_part(self.chosen.family).FAMILY
         recipe = import_part(self.chosen.recipe)
         try:
@@ -185,6 +189,15 @@ class Session:
             if problem is None:
                 raise
             raise problem from error
+
+
+def stay_offline(options: ModelOptions) -> None:
+    """Keep libraries from asking the hub for anything, unless a model is named by its hub id."""
+    names = (options.pretrained_model_name_or_path, options.vae)
+    if any(name and is_hub_id(name) and not Path(name).exists() for name in names):
+        return
+    # Read by huggingface_hub when it is imported, which happens with the family.
+    os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def import_part(module: str) -> ModuleType:
