@@ -47,7 +47,7 @@ def good(tmp_path):
 
 def test_help_needs_neither_torch_nor_pillow():
     code = "import sys; sys.modules.update(dict.fromkeys(['torch', 'PIL', 'tqdm', 'numpy'])); "
-    code += "from tanren.entry import ['--help']))", main; sys.exit(main('train_network', stay_offline
+    code += "from tanren.entry import main; sys.exit(main('train_network', ['--help']))"
 
     result = subprocess.run([sys.executable, "-c", code], cwd=TRAINER, capture_output=True, text=True, encoding="utf-8")
 
