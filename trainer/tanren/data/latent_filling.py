@@ -24,6 +24,7 @@ from .records import ImageRecord
 from .store import FileFacts
 
 MOST_TOLD = 20
+WRITTEN_AT_ONCE = 64
 Encode = Callable[[Tensor, Tensor], Tensor]
 Digests = list[list["bytes | None"]]
 
@@ -57,7 +58,7 @@ def fill_latents(cache: LatentCache, rules: EncodeRules, report: Report, crew: C
     crew.wait()
     if not rules.skip_bad:
         filling.problems.raise_if_any()
-    cache.close(filling.known_digests())
+    cache.close(filling.completed_digests())
     return [error for error in filling.problems.errors if isinstance(error, DataError)]
 
 
@@ -83,26 +84,42 @@ class _Filling:
         self.problems = Problems()
         self._contents: dict[str, bytes] = {}
         self._keys: set[bytes] = set()
+        self._digests: Digests = []
+        self._unwritten: list[tuple[bytes, bytes]] = []
+        self._seen: dict[str, list[tuple[str, FileFacts]]] = defaultdict(list)
 
     def encode_missing(self) -> None:
         """Encode this process's share of what is missing."""
-        digests = self.known_digests()
-        damaged = forget_damaged(self.cache.store, self._all_keys(digests))
+        self._digests = self._known_digests()
+        damaged = forget_damaged(self.cache.store, self._all_keys())
         self._keys = set(self.cache.store.entries())
-        missing = list(self._missing(digests))
+        missing = list(self._missing())
         # Nobody writes before everybody has seen the same list.
         self.crew.wait()
         if self.cache.folder is not None:
             needed = sum(self.cache.bytes_of(job.part.plan, job.record) for job in missing)
             check_free_space(self.cache.folder, needed, what="The latent cache")
-        self._encode_all(self.crew.share(missing))
+        try:
+            self._encode_all(self.crew.share(missing))
+        finally:
+            self._write()
         total = sum(len(part.images) for part in self.cache.lists)
         if total > len(missing) or damaged:
             note = f"Latent cache: {total - len(missing)} of {total} pictures were there, {len(missing)} were encoded"
             self.report.note(f"{note} ({damaged} damaged values)." if damaged else f"{note}.")
 
-    def known_digests(self) -> Digests:
-        """Content of each picture and its mask, where the files did not change since they were read."""
+    def completed_digests(self) -> Digests:
+        """Content of each picture and its mask, after everybody has encoded; None for those that were left out."""
+        facts: dict[str, dict[str, FileFacts]] = {}
+        return [
+            [
+                self._digest(record, facts) if digest is None else digest
+                for record, digest in zip(part.images, known, strict=True)
+            ]
+            for part, known in zip(self.cache.lists, self._digests, strict=True)
+        ]
+
+    def _known_digests(self) -> Digests:
         facts: dict[str, dict[str, FileFacts]] = {}
         return [[self._digest(record, facts) for record in part.images] for part in self.cache.lists]
 
@@ -128,14 +145,14 @@ class _Filling:
             return None
         return known.digest if (now.st_size, now.st_mtime_ns) == known[:2] else None
 
-    def _all_keys(self, digests: Digests) -> Iterator[bytes]:
-        for part, known in zip(self.cache.lists, digests, strict=True):
+    def _all_keys(self) -> Iterator[bytes]:
+        for part, known in zip(self.cache.lists, self._digests, strict=True):
             for record, digest in zip(part.images, known, strict=True):
                 if digest is not None:
                     yield from self.cache.keys(part.plan, record, digest).values()
 
-    def _missing(self, digests: Digests) -> Iterator[_Job]:
-        for part, known in zip(self.cache.lists, digests, strict=True):
+    def _missing(self) -> Iterator[_Job]:
+        for part, known in zip(self.cache.lists, self._digests, strict=True):
             for record, digest in zip(part.images, known, strict=True):
                 if digest is None or not self._keys.issuperset(self.cache.keys(part.plan, record, digest).values()):
                     yield _Job(part, record)
@@ -181,16 +198,23 @@ class _Filling:
 
     def _encode(self, opened: list[_Opened]) -> None:
         values = self._latents(opened, PLAIN) + self._latents(opened, FLIPPED) + self._masks(opened)
-        self.cache.store.add(values)
         self._keys.update(key for key, _ in values)
-        by_folder: dict[str, list[tuple[str, FileFacts]]] = defaultdict(list)
+        self._unwritten += values
         for one in opened:
             for path, facts in one.facts:
                 folder, name = os.path.split(path)
-                by_folder[folder].append((name, facts))
+                self._seen[folder].append((name, facts))
                 self._contents[path] = facts.digest
-        for folder, files in by_folder.items():
+        if len(self._unwritten) >= WRITTEN_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        """One transaction for many values: each costs as much as encoding a small picture on a GPU."""
+        self.cache.store.add(self._unwritten)
+        for folder, files in self._seen.items():
             self.cache.store.remember(folder, files)
+        self._unwritten = []
+        self._seen.clear()
 
     def _wanted(self, opened: list[_Opened], variant: int) -> list[tuple[bytes, ImageRecord, PreparedPicture]]:
         wanted = {}

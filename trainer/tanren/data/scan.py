@@ -62,6 +62,7 @@ def _scan_dataset(plan: DatasetPlan, number: int, context: ScanContext, notes: l
     for index, subset in enumerate(plan.subsets):
         fit = _fitter(plan, subset, context.problems)
         if fit is None:
+            dataset.subset_images.append(0)
             continue
         found = scan_subset(plan, index, fit, context)
         bad += found.bad
