@@ -93,8 +93,10 @@ def open_trackers(options: TrackingOptions, default_name: str, config: dict[str,
         if folder is not None:
             wandb["dir"] = str(folder)
         trackers.append(WandBTracker(name, **{**wandb, **extra.get("wandb", {})}))
-    if config and options.log_config:
-        for tracker in trackers:
+    for tracker in trackers:
+        # Older accelerate opens its writers in the constructor.
+        getattr(tracker, "start", lambda: None)()
+        if config and options.log_config:
             tracker.store_init_configuration(config)
     return Trackers(trackers)
 

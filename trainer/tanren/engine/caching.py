@@ -1,0 +1,93 @@
+"""Encoding pictures and captions once, before training, when the options ask for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from ..data.batch import TextStates
+from ..data.cache_pass import Crew
+from ..data.dataset import BucketDataset
+from ..errors import UsageError
+from ..families.base import Model
+from ..networks.base import TrainedNetwork
+from ..options.caching import CachingOptions
+from ..options.job import JobOptions
+from ..options.sampling import SamplingOptions
+from ..options.spec import Settings
+from ..paths import data_folder
+from .processes import Processes
+
+
+def cache_inputs(
+    dataset: BucketDataset, model: Model, network: TrainedNetwork, settings: Settings, processes: Processes
+) -> None:
+    """Fill the caches that the options ask for; what is not needed afterwards leaves the GPU.
+
+    Raises:
+        UsageError: captions are to be cached, but the text encoder learns.
+        DataError: pictures that cannot be read, or whose latents are not finite.
+    """
+    options = settings[CachingOptions]
+    crew = Crew(processes.index, processes.count, processes.wait)
+    folder = data_folder(settings[JobOptions].data_dir) / "cache"
+    needs_models_later = settings[SamplingOptions].sample_prompts is not None
+    if options.cache_latents or options.cache_latents_to_disk:
+        on_disk = folder if options.cache_latents_to_disk else None
+        dataset.cache_latents(_latent_encoder(model), fingerprint([model.vae]), on_disk, crew)
+        if not needs_models_later:
+            _put_aside(model.vae)
+    if options.cache_text_encoder_outputs or options.cache_text_encoder_outputs_to_disk:
+        _refuse_learning_text(network)
+        on_disk = folder if options.cache_text_encoder_outputs_to_disk else None
+        rules = f"{model.text.clip_skip} {model.text.max_token_length} {model.text.weighted_captions}"
+        dataset.cache_text(_text_encoder(model), f"{fingerprint(model.text_encoders)} {rules}", on_disk, crew)
+        if not needs_models_later:
+            for encoder in model.text_encoders:
+                _put_aside(encoder)
+
+
+def fingerprint(models: Iterable[nn.Module]) -> str:
+    """Changes with any weight, its name or its number type; 32 hex digits."""
+    digest = hashlib.sha256()
+    for model in models:
+        for name, tensor in model.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()[:32]
+
+
+def _latent_encoder(model: Model) -> Callable[[Tensor, Tensor], Tensor]:
+    @torch.no_grad()
+    def encode(pixels: Tensor, noise: Tensor) -> Tensor:
+        device = model.placement.device
+        return model.family.encode_pixels(model, pixels.to(device), noise.to(device)).cpu()
+
+    return encode
+
+
+def _text_encoder(model: Model) -> Callable[[list[str]], TextStates]:
+    @torch.no_grad()
+    def encode(captions: list[str]) -> TextStates:
+        states = model.family.encode_text(model, captions)
+        return TextStates(states.hidden.cpu(), None if states.pooled is None else states.pooled.cpu())
+
+    return encode
+
+
+def _refuse_learning_text(network: TrainedNetwork) -> None:
+    if network.trains_text_encoder:
+        raise UsageError(
+            where="--cache_text_encoder_outputs",
+            what="Cached outputs carry no gradient, but the text encoder is to learn.",
+            fix="Add --network_train_unet_only, or leave the cache away.",
+        )
+
+
+def _put_aside(model: nn.Module) -> None:
+    model.to("cpu")
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
