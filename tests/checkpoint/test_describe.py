@@ -97,8 +97,7 @@ def described(scan=None, base_model=BASE_HASHES, vae_hashes=None, **options):
         }
     )
     facts = RunFacts(
-        Session(2913486217, NOW),
-        42,
+        Session(2913486217, NOW, 42),
         Counts(11, 6, 3, 30, 10),
         2,
         "no",

@@ -28,7 +28,9 @@ def write_for_ever(folder, first, is_up):
         weights = {"w": torch.full((64, 64), float(step)), "v": torch.full((3,), float(step))}
         save_weights(folder / "cat.safetensors", weights, None, {"ss_steps": str(step)})
         save_weights(folder / "cat.pt", weights, torch.float64, {})
-        state = TrainState(step, 0, 0, weights, {}, {}, None, {"torch": torch.get_rng_state()}, Session(1, 0.0), PRINT)
+        state = TrainState(
+            step, 0, 0, weights, {}, {}, None, {"torch": torch.get_rng_state()}, Session(1, 0.0, 42), PRINT
+        )
         save_state(folder / "cat-state", state)
         write_json(folder / "progress.json", {"step": step})
         append_line(folder / "events.jsonl", f'{{"step": {step}}}')

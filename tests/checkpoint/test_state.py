@@ -4,6 +4,7 @@ import random
 import sys
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +13,23 @@ from faults import count_calls, die_at, refuse_at
 from tanren.checkpoint.describe import Session
 from tanren.checkpoint.fingerprint import Fingerprint, differences, fingerprint_of
 from tanren.checkpoint.rng import capture_streams, restore_streams
-from tanren.checkpoint.state import TrainState, choose_state, load_state, plain_data, restore_optimizer, save_state
+from tanren.checkpoint.state import (
+    TrainState,
+    choose_state,
+    load_state,
+    plain_data,
+    restore_optimizer,
+    save_state,
+    session_of,
+    state_to_resume,
+)
 from tanren.errors import NumericError, ResumeError, StorageError
 from tanren.folders import faults_of, sweep
 from tanren.options.dataset import DatasetOptions
+from tanren.options.job import JobOptions
 from tanren.options.network import NetworkOptions
 from tanren.options.optimizer import OptimizerOptions
-from tanren.options.saving import SavingOptions
+from tanren.options.saving import ResumeOptions, SavingOptions
 from tanren.options.spec import Settings
 from tanren.options.tracking import TrackingOptions
 from tanren.options.training import TrainingOptions
@@ -37,7 +48,7 @@ def a_state(step=5, **changes):
         scheduler={"count": step},
         scaler=None,
         streams=capture_streams(),
-        session=Session(7, 1700000000.5),
+        session=Session(7, 1700000000.5, 42),
         fingerprint=PRINT,
         counters={"average": {"losses": [0.1, 0.2], "total": 0.30000000000000004}},
     )
@@ -54,7 +65,7 @@ def test_a_state_comes_back_as_it_was_saved(tmp_path):
     assert torch.equal(state.weights["a.lora_up.weight"], torch.full((2, 2), 5.0))
     assert state.scheduler == {"count": 5}
     assert state.scaler == {"scale": 1024.0}
-    assert state.session == Session(7, 1700000000.5)
+    assert state.session == Session(7, 1700000000.5, 42)
     assert state.counters["average"]["total"] == 0.30000000000000004
     assert state.fingerprint == PRINT
     assert json.loads((tmp_path / "cat-state" / "train_state.json").read_text()) == {
@@ -241,6 +252,31 @@ def test_a_folder_of_states_means_its_newest_whole_one_by_step_and_not_by_age(tm
         save_state(tmp_path / f"step-{step:08d}", a_state(step=step))
 
     assert choose_state(tmp_path)[0] == tmp_path / "step-00000020"
+
+
+def resuming(**options):
+    return Settings(
+        "train_network", [ResumeOptions(resume=options.get("resume")), JobOptions(job_dir=options.get("job"))]
+    )
+
+
+def test_a_job_goes_on_from_its_own_states_unless_another_is_named(tmp_path):
+    checkpoints = tmp_path / "job" / "checkpoints"
+    assert state_to_resume(resuming()) is None
+    assert state_to_resume(resuming(job=str(tmp_path / "job"))) is None
+    checkpoints.mkdir(parents=True)
+    assert state_to_resume(resuming(job=str(tmp_path / "job"))) is None
+
+    save_state(checkpoints / "step-00000010", a_state(step=10))
+
+    assert state_to_resume(resuming(job=str(tmp_path / "job"))) == checkpoints
+    assert state_to_resume(resuming(job=str(tmp_path / "job"), resume="x-state")) == Path("x-state")
+
+
+def test_a_run_without_a_seed_goes_on_with_the_one_it_drew(tmp_path):
+    save_state(tmp_path / "step-00000010", a_state(step=10))
+
+    assert session_of(tmp_path).seed == 42
 
 
 def test_nothing_to_resume_from_is_refused(tmp_path):

@@ -51,10 +51,12 @@ class Session:
     Args:
         number: 0 to 2^32, drawn from the seed and the start.
         started_at: seconds since 1970.
+        seed: in use; a run without `--seed` that goes on has to use it again.
     """
 
     number: int
     started_at: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ class RunFacts:
 
     Args:
         session: of the run.
-        seed: in use, drawn when the user gave none.
         counts: lengths of the run.
         processes: that train together.
         mixed_precision: in use, which on a machine without support is not what was asked for.
@@ -80,7 +81,6 @@ class RunFacts:
     """
 
     session: Session
-    seed: int
     counts: Counts
     processes: int
     mixed_precision: str
@@ -92,7 +92,7 @@ class RunFacts:
 def start_session(seed: int, started_at: float | None = None) -> Session:
     """A new session; the same seed and time give the same one."""
     moment = time.time() if started_at is None else started_at
-    return Session(draw(seed, "session", repr(moment)).randrange(2**32), moment)
+    return Session(draw(seed, "session", repr(moment)).randrange(2**32), moment, seed)
 
 
 def hashes_of(model: str | None) -> FileHashes | None:
@@ -170,7 +170,7 @@ def _from_facts(facts: RunFacts, scan: Scan, names: BaseNames) -> dict[str, str]
     values = {
         "ss_session_id": facts.session.number,
         "ss_training_started_at": facts.session.started_at,
-        "ss_seed": facts.seed,
+        "ss_seed": facts.session.seed,
         "ss_num_train_images": scan.num_train_images,
         "ss_num_reg_images": scan.num_reg_images,
         "ss_num_validation_images": scan.num_validation_images,

@@ -22,6 +22,9 @@ from torch.optim import Optimizer
 
 from ..errors import ModelFileError, ResumeError
 from ..folders import durable_folder, faults_of, read_manifest
+from ..options.job import JobOptions
+from ..options.saving import ResumeOptions
+from ..options.spec import Settings
 from .describe import Session
 from .fingerprint import Difference, Fingerprint, accept_or_refuse, differences
 from .names import EPOCH_WORD, FINAL_WORD, STEP_WORD
@@ -170,6 +173,30 @@ def choose_state(path: Path) -> tuple[Path, list[str]]:
     if whole is None:
         raise _damaged(path, faults)
     return whole, [f"{path.name} cannot be used: {faults[0]} Resuming from {whole.name}, the next older one."]
+
+
+def state_to_resume(settings: Settings) -> Path | None:
+    """What this run goes on from: `--resume`, else the states that earlier attempts of its job left, else nothing."""
+    asked, job = settings[ResumeOptions].resume, settings[JobOptions].job_dir
+    if asked is not None:
+        return Path(asked)
+    checkpoints = None if job is None else Path(job) / "checkpoints"
+    if checkpoints is None or not checkpoints.is_dir() or _newest_whole(_states_in(checkpoints)) is None:
+        return None
+    return checkpoints
+
+
+def session_of(path: Path) -> Session:
+    """The session of the run that saved a state, chosen as `choose_state` does.
+
+    Raises:
+        ResumeError: there is no whole state.
+    """
+    folder, _ = choose_state(path)
+    try:
+        return Session(**json.loads((folder / PROGRESS).read_text("utf-8"))["session"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, [f"it cannot be read: {error}"]) from error
 
 
 def restore_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from ..checkpoint.describe import RunFacts, RunMetadata, hashes_of, start_session
 from ..checkpoint.fingerprint import fingerprint_of
+from ..checkpoint.state import state_to_resume
 from ..checkpoint.weights import save_weights
 from ..data.records import Scan
 from ..events import Report
@@ -46,12 +47,11 @@ def make_saver(running: Run, settings: Settings, scan: Scan, family: Family, rep
         start_session(running.seed),
         fingerprint,
     )
-    resuming = settings[ResumeOptions]
-    if resuming.resume:
-        running.start = state.restore(Path(resuming.resume), resuming.allow_changes, report)
+    source = state_to_resume(settings)
+    if source is not None:
+        running.start = state.restore(source, settings[ResumeOptions].allow_changes, report)
     facts = RunFacts(
         session=state.session,
-        seed=running.seed,
         counts=running.counts,
         processes=running.processes.count,
         mixed_precision=running.precision.used,

@@ -82,10 +82,16 @@ class Saver:
 
     def save_to_resume(self, position: Position) -> Path:
         """Weights and state of this moment, whatever the options say; returns the state's folder."""
-        state = self.folder / names.state_name(self.options, step=position.step)
         self._as_main(lambda: self._weights(names.weights_name(self.options, step=position.step), position))
+        state = self._state_of_the_stop(position)
         self._as_main(lambda: self._write_state(state, position))
         return state
+
+    def _state_of_the_stop(self, position: Position) -> Path:
+        """In a job where its next attempt looks, else under kohya's name."""
+        if self._job_dir is None:
+            return self.folder / names.state_name(self.options, step=position.step)
+        return self._automatic_folder(self._job_dir, position)
 
     def finish(self, position: Position) -> None:
         """The final file, and its state when asked for; waits for a full disk before giving up."""
@@ -160,8 +166,11 @@ class Saver:
     def _save_automatic_state(self, position: Position) -> None:
         self._state_due = time.monotonic() + SECONDS_BETWEEN_STATES
         assert self._job_dir is not None
-        folder = self._job_dir / "checkpoints" / f"step-{position.step:08d}"
+        folder = self._automatic_folder(self._job_dir, position)
         self._as_main(lambda: self._automatic_state(folder, position))
+
+    def _automatic_folder(self, job_dir: Path, position: Position) -> Path:
+        return job_dir / "checkpoints" / f"step-{position.step:08d}"
 
     def _automatic_state(self, folder: Path, position: Position) -> None:
         if folder in self._automatic:

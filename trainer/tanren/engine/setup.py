@@ -6,6 +6,7 @@ import secrets
 from functools import partial
 from pathlib import Path
 
+from ..checkpoint.state import session_of
 from ..data.counting import Counts, count_steps
 from ..data.records import Scan
 from ..events import Report
@@ -25,9 +26,12 @@ from .previews import Previews
 from .processes import Processes
 
 
-def choose_seed(training: TrainingOptions, processes: Processes) -> int:
-    """`--seed`, or a random one that all processes share."""
-    return processes.from_main(secrets.randbelow(2**32) if training.seed is None else training.seed)
+def choose_seed(training: TrainingOptions, processes: Processes, source: Path | None = None) -> int:
+    """`--seed`, that of the run that goes on from the state `source`, or a random one; all processes share it."""
+    if training.seed is not None:
+        return training.seed
+    session = None if source is None else session_of(source)
+    return processes.from_main(secrets.randbelow(2**32) if session is None else session.seed)
 
 
 def count_run(scan: Scan, training: TrainingOptions, processes: Processes) -> Counts:

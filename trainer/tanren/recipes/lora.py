@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..checkpoint.state import state_to_resume
 from ..checkpoint.weights import load_weights
 from ..data.dataset import BucketDataset
 from ..data.records import Scan
@@ -40,7 +41,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
     """
     training = settings[TrainingOptions]
     processes = start_processes(training)
-    seed = choose_seed(training, processes)
+    seed = choose_seed(training, processes, state_to_resume(settings))
     precision = choose_precision(training, processes.device, report)
 
     model = family.load(settings, place(precision, settings[ModelOptions]), report)
@@ -55,7 +56,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
     prepare_model(model, network, settings)
 
     dataset = BucketDataset(scan, settings, family.latents, seed, report)
-    cache_inputs(dataset, model, network, settings, processes, report)
+    cache_inputs(dataset, model, network, settings, processes)
     objective = Denoising(
         model, network, settings[LossOptions], seed=seed, validation_seed=settings[DatasetOptions].validation_seed
     )
