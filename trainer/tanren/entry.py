@@ -67,7 +67,9 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         code, reason, problem = error.code, error.what, error
         session.report.problem(error)
-        _show(error)
+        # What the settings lack, every process of a run finds; one of them says it.
+        if session.is_training or is_main_process():
+            _show(error)
     except StoppedOnRequest as error:
         code, reason = error.code, str(error) or "Stopped on request; what is needed to go on was saved."
         log.warning("%s", reason)
@@ -91,6 +93,7 @@ class Session:
         self.report = Report(asked=self.signals.asked)
         self._job: RunningJob | None = None
         self._output_lock: Lock | None = None
+        self.is_training = False
 
     def run(self, words: list[str]) -> None:
         """Do what the words say; raises what ends the run."""
@@ -112,6 +115,7 @@ class Session:
             return
         if is_main_process():
             self._take_output(settings[SavingOptions])
+        self.is_training = True
         with self.signals, terminal.bars():
             self._train(found)
 

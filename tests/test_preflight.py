@@ -1,0 +1,139 @@
+"""Files, packages and lengths that are looked at before a model is loaded."""
+
+import importlib.util
+
+import pytest
+from model_files import SD1_SHAPES, UNET, write_model
+from PIL import Image
+from tanren.plan import plan
+
+SDXL_SHAPES = {
+    **{name: shape for name, shape in SD1_SHAPES.items() if not name.startswith("cond_stage_model")},
+    f"{UNET}label_emb.0.0.weight": (8, 2816),
+    "conditioner.embedders.1.model.ln_final.weight": (8,),
+}
+
+
+@pytest.fixture
+def words(tmp_path):
+    folder = tmp_path / "pictures" / "1_cat"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    (folder / "a.caption").write_text("a cat")
+    return {
+        "pretrained_model_name_or_path": str(write_model(tmp_path / "model.safetensors")),
+        "train_data_dir": str(tmp_path / "pictures"),
+        "output_dir": str(tmp_path / "out"),
+        "network_module": "networks.lora",
+        "resolution": "64",
+    }
+
+
+def told(words, *more, **changed):
+    """(messages, warnings) of a plan."""
+    typed = [f"--{name}={value}" for name, value in {**words, **changed}.items() if value is not None]
+    _, problems = plan("train_network", [*typed, *more])
+    return [str(problem) for problem in problems.errors], problems.warnings
+
+
+def test_good_run_has_nothing_to_tell(words):
+    assert told(words) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"pretrained_model_name_or_path": "no.safetensors"}, "'no.safetensors' is not there."),
+        ({"vae": "no.safetensors"}, "--vae: 'no.safetensors' is not there."),
+        ({"network_weights": "no.safetensors"}, "--network_weights: 'no.safetensors' is not there."),
+        ({"base_weights": "no.safetensors"}, "--base_weights: 'no.safetensors' is not there."),
+        ({"resume": "no-state"}, "--resume: 'no-state' is not there."),
+        ({"sample_prompts": "no.txt", "sample_every_n_epochs": 1}, "--sample_prompts: 'no.txt' is not there."),
+        ({"log_tracker_config": "no.toml"}, "--log_tracker_config: 'no.toml' is not there."),
+        ({"network_module": None}, "--network_module: no network was chosen."),
+        ({"network_module": "networks.dylora"}, "is not part of this trainer."),
+        ({"network_args": "conv_dim=x"}, "conv_dim=x is not a whole number of 0 or more."),
+        ({"network_args": "block_dims=1,2"}, "block_dims has 2 numbers; this model has 25 blocks."),
+        ({"lr_scheduler": "cosine_with_min_lr"}, "needs --lr_scheduler_min_lr_ratio."),
+        ({"lr_scheduler": "piecewise_constant"}, "piecewise_constant needs step_rules"),
+        ({"initial_step": 20, "max_train_epochs": 10}, "20 is not below the length of the run, 10 steps."),
+        ({"initial_epoch": 11, "max_train_epochs": 10}, "11 is behind the last epoch of the run, 10."),
+        ({"v2": None, "train_data_dir": "no-folder"}, "--train_data_dir: 'no-folder' is not there."),
+    ],
+)
+@pytest.mark.rule("cfg-03")
+def test_what_is_missing_or_does_not_fit_is_told_before_a_model_is_loaded(words, changed, message):
+    errors, _ = told(words, **changed)
+
+    assert len(errors) == 1, errors
+    assert message in errors[0]
+
+
+@pytest.mark.rule("mdl-05")
+def test_model_of_another_family_is_named_for_what_it_is(words, tmp_path):
+    model = write_model(tmp_path / "xl.safetensors", SDXL_SHAPES)
+
+    errors, _ = told(words, pretrained_model_name_or_path=model)
+
+    assert "is an SDXL model." in errors[0]
+    assert "train_network trains Stable Diffusion 1 and 2." in errors[0]
+
+
+@pytest.mark.rule("txt-04")
+def test_mistakes_in_the_sample_prompts_are_told_with_their_line(words, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a cat --w 64 --h 64\na dog --s many\n")
+
+    errors, _ = told(words, sample_prompts=prompts, sample_every_n_epochs=1)
+
+    assert len(errors) == 1
+    assert "prompts.txt:2" in errors[0]
+
+
+@pytest.mark.rule("cfg-01")
+def test_tracker_config_is_read_before_the_run(words, tmp_path):
+    (tmp_path / "tracker.toml").write_text("a = \n")
+
+    errors, _ = told(words, log_tracker_config=tmp_path / "tracker.toml")
+
+    assert "tracker.toml:1: This is not valid TOML" in errors[0]
+
+
+def test_more_multipliers_than_base_weights_are_refused(words, tmp_path):
+    weights = write_model(tmp_path / "lora.safetensors")
+
+    errors, _ = told(words, "--base_weights", str(weights), "--base_weights_multiplier", "1", "0.5")
+
+    assert errors == [
+        "--base_weights_multiplier: There are 1 more multipliers than --base_weights.\n  Give one per file."
+    ]
+
+
+@pytest.mark.rule("V44")
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed here")
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="only the trainer's environment is asked")
+def test_tracker_whose_package_is_missing_names_it(words):
+    errors, _ = told(words, log_with="wandb")
+
+    assert errors == [
+        "--log_with: wandb needs the package wandb, which is not installed.\n"
+        "  Install it in the trainer's environment: pip install wandb"
+    ]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xformers") is not None, reason="xformers is installed here")
+def test_xformers_that_is_missing_is_a_warning(words):
+    errors, warnings = told(words, "--xformers")
+
+    assert errors == []
+    assert warnings == ["--xformers: the package is not installed; PyTorch's own attention is used."]
+
+
+def test_warm_up_longer_than_the_run_is_a_warning(words):
+    _, warnings = told(words, lr_scheduler="cosine", lr_warmup_steps=500, max_train_epochs=10)
+
+    assert warnings == ["--lr_warmup_steps: the warm-up of 500 steps is longer than the run of 10."]
+
+
+def test_hub_ids_are_not_looked_for_on_the_disk(words):
+    assert told(words, pretrained_model_name_or_path="owner/name", vae="owner/vae") == ([], [])
