@@ -91,11 +91,16 @@ def weights_for_use(optimizer: Optimizer) -> Iterator[None]:
     if not is_schedule_free(optimizer):
         yield
         return
+    weights = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    trained = [weight.detach().clone() for weight in weights]
     _switch(optimizer, "eval")
     try:
         yield
     finally:
         _switch(optimizer, "train")
+        # Going there and back by interpolation leaves rounding errors: looking at a run would change it.
+        with torch.no_grad():
+            torch._foreach_copy_(weights, trained)
 
 
 def adapted_rates(optimizer: Optimizer) -> list[float | None]:
