@@ -7,9 +7,10 @@ import torch
 from faults import DISK_ERRORS, count_calls, die_at, leftovers, names_in, refuse_at
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
-from tanren.checkpoint.weights import load_weights, not_finite, publish, save_weights
+from tanren.checkpoint.weights import load_weights, save_weights
 from tanren.errors import ModelFileError, NumericError, StorageError
 from tanren.formats.safetensors_header import read_header
+from tanren.models.foreign_writers import not_finite
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="fork")
 NAME = "lora_unet_mid_block_attentions_0_proj_in"
@@ -186,26 +187,3 @@ def test_a_file_of_another_kind_is_not_loaded(tmp_path):
 
     with pytest.raises(ModelFileError, match="a web page"):
         load_weights(path)
-
-
-def test_another_programs_writer_is_published_like_ours(tmp_path):
-    path = tmp_path / "cat.safetensors"
-
-    publish(path, lambda made: save_file(tiny(), made, {"ss_network_module": "lycoris.kohya"}))
-
-    assert read_header(path).metadata == {"ss_network_module": "lycoris.kohya"}
-    assert names_in(tmp_path) == ["cat.safetensors"]
-
-
-def test_what_another_programs_writer_breaks_is_not_published(tmp_path):
-    path = tmp_path / "cat.safetensors"
-    save_weights(path, tiny(), None, {})
-    before = path.read_bytes()
-
-    with pytest.raises(NumericError):
-        publish(path, lambda made: save_file(tiny(fill=float("inf")), made))
-    with pytest.raises(ModelFileError):
-        publish(path, lambda made: made.write_bytes(b"half"))
-
-    assert path.read_bytes() == before
-    assert names_in(tmp_path) == ["cat.nonfinite.safetensors", "cat.safetensors"]

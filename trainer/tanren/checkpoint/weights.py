@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -18,18 +16,17 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from ..disk import TEMP_PREFIX
-from ..errors import ModelFileError, NumericError
+from ..errors import ModelFileError
 from ..files import durable_write
 from ..formats.lora_metadata import sshs_hashes, training_part
 from ..formats.safetensors_header import header_bytes, lay_out, payload_blocks, read_header
+from ..models.foreign_writers import nonfinite_weights, not_finite
 from ..models.tensor_files import DTYPES, open_tensors
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 PICKLE_SUFFIXES = (".ckpt", ".pt")
 NONFINITE = ".nonfinite.safetensors"
 SHOWN = 5
-BLOCK_BYTES = 2**20
 
 
 def save_weights(
@@ -52,7 +49,7 @@ def save_weights(
     if bad:
         kept = path.with_name(path.stem + NONFINITE)
         _write_safetensors(kept, on_cpu, metadata)
-        raise _nonfinite(path, bad, len(on_cpu), kept)
+        raise nonfinite_weights(path, bad, len(on_cpu), kept)
     if path.suffix in PICKLE_SUFFIXES:
         durable_write(path, lambda file: write_torch_file(on_cpu, file), verify=_verify_pickle(on_cpu))
     else:
@@ -84,32 +81,6 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def publish(path: Path, make: Callable[[Path], None]) -> None:
-    """Let another program's writer make a file, then check it and put it into place durably.
-
-    Args:
-        path: the final name.
-        make: writes a whole file of that suffix at the path it is given, which lies in a folder of its own.
-
-    Raises:
-        NumericError: its weights are not finite; they lie beside, with `.nonfinite` in the name.
-        ModelFileError: what it wrote is not a file that can be read.
-    """
-    aside = path.parent / f"{TEMP_PREFIX}{secrets.token_hex(4)}.part"
-    try:
-        aside.mkdir()
-        made = aside / path.name
-        make(made)
-        tensors = open_tensors(made, map_file=False).tensors
-        bad = not_finite(tensors)
-        kept = path.with_name(f"{path.stem}.nonfinite{path.suffix}")
-        durable_write(kept if bad else path, lambda file: _copy(made, file))
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    if bad:
-        raise _nonfinite(path, bad, len(tensors), kept)
-
-
 def write_torch_file(content: object, file: BinaryIO) -> None:
     """torch's own format, with a disk's refusal told as one."""
     try:
@@ -119,15 +90,6 @@ def write_torch_file(content: object, file: BinaryIO) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
         raise
-
-
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of tensors with a NaN or an infinity, sorted."""
-    return sorted(
-        name
-        for name, tensor in tensors.items()
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all())
-    )
 
 
 def _write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -170,11 +132,6 @@ def _verify_pickle(tensors: Mapping[str, Tensor]) -> Callable[[Path], None]:
     return verify
 
 
-def _copy(source: Path, target: BinaryIO) -> None:
-    with source.open("rb") as file:
-        shutil.copyfileobj(file, target, BLOCK_BYTES)
-
-
 def _sha256(blocks: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
     for block in blocks:
@@ -192,12 +149,3 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 def _not_as_written() -> OSError:
     return OSError(errno.EIO, "what was read back is not what was written")
-
-
-def _nonfinite(path: Path, bad: list[str], count: int, kept: Path) -> NumericError:
-    return NumericError(
-        where=str(path),
-        what=f"{len(bad)} of {count} tensors are not finite, such as {', '.join(bad[:SHOWN])}.",
-        why=f"They were kept for inspection in {kept.name}.",
-        fix="Use the file saved before, and train with a lower learning rate or in bf16.",
-    )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..data.draws import draw_seed
 from ..errors import EnvironmentProblem, ModelFileError, Problems, UsageError
 from ..families.base import Model
+from ..models.foreign_writers import publish
 from ..options.network import NetworkOptions
 from .base import LearningRates, MaxNorm, ParameterGroup, WriteWeights
 from .facade import show_text_encoder, show_unet
@@ -245,4 +246,4 @@ class ExternalNetwork:
 
     def save(self, path: Path, dtype: torch.dtype | None, metadata: Mapping[str, str], write: WriteWeights) -> None:
         """Let the network write its file; the ending of `path` decides the format."""
-        self.network.save_weights(str(path), dtype, dict(metadata))
+        publish(path, lambda made: self.network.save_weights(str(made), dtype, dict(metadata)))
