@@ -1,3 +1,4 @@
+import pickle
 import shutil
 
 import numpy as np
@@ -266,3 +267,17 @@ def test_text_states_that_are_not_finite_are_refused_with_the_caption(tmp_path):
     with pytest.raises(NumericError) as refused:
         data.cache_text(lambda captions: TextStates(torch.full((1, 2, 2), np.inf)), "clip", None)
     assert refused.value.where == "caption 0"
+
+
+def test_a_spawned_worker_reads_the_same_from_the_disk(tmp_path):
+    pics = folder(tmp_path / "pics", 2)
+    data = dataset(plan(subset(pics)))
+    data.cache_latents(Encoder(), "vae", tmp_path / "cache")
+    data.cache_text(TextEncoder(), "clip", tmp_path / "cache")
+    order = data.epoch_batches(0)[0]
+
+    sent = pickle.loads(pickle.dumps(data.samples))
+
+    ours, theirs = data.samples.load(order, 0)[0], sent.load(order, 0)[0]
+    assert torch.equal(ours.latents, theirs.latents)
+    assert torch.equal(ours.text.hidden, theirs.text.hidden)

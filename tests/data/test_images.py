@@ -222,3 +222,42 @@ def test_left_away_texts_are_noted(tmp_path):
 @pytest.mark.rule("img-10")
 def test_a_single_pixel_can_be_read_when_the_limit_allows_it(tmp_path):
     assert load_image(save(tmp_path / "a.png", Image.new("RGB", (1, 1), "red"))).pixels.tolist() == [[[255, 0, 0]]]
+
+
+def corpus():
+    image = Image.effect_noise((40, 30), 80).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind, keys in (
+        ("PNG", {"exif": exif.tobytes()}),
+        ("JPEG", {"exif": exif.tobytes()}),
+        ("WEBP", {"exif": exif.tobytes()}),
+        ("WEBP", {"lossless": True}),
+        ("BMP", {}),
+        ("GIF", {}),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **keys)
+        yield buffer.getvalue()
+
+
+@pytest.mark.rule("img-01")
+@pytest.mark.filterwarnings("ignore")
+def test_damage_of_any_kind_gives_a_picture_or_a_data_error(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a"
+    refused = 0
+    for content in corpus():
+        for _ in range(60):
+            damaged = bytearray(content)
+            for place in rng.integers(0, min(len(damaged), 200), rng.integers(1, 6)):
+                damaged[place] = rng.integers(0, 256)
+            if rng.random() < 0.3:
+                damaged = damaged[: rng.integers(0, len(damaged))]
+            path.write_bytes(damaged)
+            try:
+                assert load_image(str(path), PictureLimits(max_pixels=1_000_000)).pixels.shape[2] == 3
+            except DataError as error:
+                assert error.where == str(path)
+                refused += 1
+    assert 100 < refused < 350
