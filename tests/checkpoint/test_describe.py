@@ -102,6 +102,7 @@ def described(scan=None, base_model=BASE_HASHES, vae_hashes=None, **options):
         2,
         "no",
         "torch.optim.adamw.AdamW",
+        "constant",
         base_model,
         vae_hashes,
     )

@@ -77,6 +77,7 @@ class RunFacts:
         processes: that train together.
         mixed_precision: in use, which on a machine without support is not what was asked for.
         optimizer: `module.Class(key=value)`.
+        lr_scheduler: name of the schedule; Adafactor's own has its rate in it.
         base_model, vae: hashes of the files, None for names of the hub or when there is none.
     """
 
@@ -85,6 +86,7 @@ class RunFacts:
     processes: int
     mixed_precision: str
     optimizer: str
+    lr_scheduler: str
     base_model: FileHashes | None = None
     vae: FileHashes | None = None
 
@@ -179,6 +181,7 @@ def _from_facts(facts: RunFacts, scan: Scan, names: BaseNames) -> dict[str, str]
         "ss_max_train_steps": facts.counts.max_train_steps,
         "ss_mixed_precision": facts.mixed_precision,
         "ss_optimizer": facts.optimizer,
+        "ss_lr_scheduler": facts.lr_scheduler,
         "ss_v2": names.v2,
         "ss_base_model_version": names.base_model_version,
         "ss_sd_scripts_commit_hash": "(unknown)",

@@ -57,6 +57,7 @@ class Loop:
             scale_weight_norms=settings[NetworkOptions].scale_weight_norms,
         )
         self._rates: dict[int, Rates] = {}
+        self._told_nan_latents = False
         self._step_started = time.monotonic()
         self._first_step_of_epoch = run.start.step
 
@@ -129,10 +130,19 @@ class Loop:
             folder = self.saver.save_to_resume(self.position)
             raise StoppedOnRequest(f"Stopped at step {self.position.step}; resume with --resume={folder}")
 
+    def _tell_nan_latents(self, numbers: StepNumbers) -> None:
+        if numbers.nan_latents and not self._told_nan_latents:
+            self._told_nan_latents = True
+            self.report.warning(
+                f"Step {numbers.step}: the VAE gave {numbers.nan_latents} values that are not numbers; 0 stands in for "
+                "them, here and later. --no_half_vae or another --vae helps."
+            )
+
     def _tell_steps(self, arrived: list[StepNumbers]) -> None:
         for numbers in arrived:
             now = time.monotonic()
             seconds, self._step_started = now - self._step_started, now
+            self._tell_nan_latents(numbers)
             if numbers.finite:
                 self.average.add(
                     epoch=self.position.epoch,

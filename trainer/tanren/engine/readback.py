@@ -25,6 +25,7 @@ class StepNumbers:
     loss: float
     grad_norm: float
     finite: bool
+    nan_latents: int
     keys_scaled: float | None
     mean_key_norm: float | None
     max_key_norm: float | None
@@ -39,7 +40,7 @@ class Readback:
 
     def push(self, step: int, tensors: StepTensors) -> None:
         """Send the values of `step` on their way."""
-        values = [tensors.loss.float(), tensors.grad_norm.float(), tensors.finite.float()]
+        values = [tensors.loss.float(), tensors.grad_norm.float(), tensors.finite.float(), tensors.nan_latents.float()]
         if tensors.max_norm is not None:
             norm = tensors.max_norm
             values += [torch.as_tensor(v, device=self._device).float() for v in (norm.scaled, norm.mean, norm.maximum)]
@@ -75,6 +76,6 @@ class Readback:
         step, tensor, event = self._waiting.popleft()
         if event is not None:
             event.synchronize()
-        loss, norm, finite, *keys = tensor.tolist()
+        loss, norm, finite, nan_latents, *keys = tensor.tolist()
         scaled, mean, maximum = keys or (None, None, None)
-        return StepNumbers(step, loss, norm, bool(finite), scaled, mean, maximum)
+        return StepNumbers(step, loss, norm, bool(finite), int(nan_latents), scaled, mean, maximum)

@@ -56,6 +56,7 @@ def make_saver(running: Run, settings: Settings, scan: Scan, family: Family, rep
         processes=running.processes.count,
         mixed_precision=running.precision.used,
         optimizer=running.learner.text,
+        lr_scheduler=running.learner.scheduler.name,
         base_model=base,
         vae=vae,
     )

@@ -42,12 +42,14 @@ class StepTensors:
         loss: mean over the micro-batches and processes.
         grad_norm: L2 norm of the whole gradient before clipping.
         finite: False when the update was skipped.
+        nan_latents: numbers of the VAE that were NaN and counted as 0.
         max_norm: outcome of `--scale_weight_norms`.
     """
 
     loss: Tensor
     grad_norm: Tensor
     finite: Tensor
+    nan_latents: Tensor
     max_norm: MaxNorm | None
 
 
@@ -78,7 +80,7 @@ class TrainingStep:
     def __call__(self, group: Sequence[Inputs], step: int) -> StepTensors:
         """Update the network from the micro-batches of `group`; `step` is the number of updates before this one."""
         self.network.on_step_start()
-        loss = self._accumulate(group, step)
+        loss, nan_latents = self._accumulate(group, step)
         self._reduce(loss)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
@@ -89,18 +91,21 @@ class TrainingStep:
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
         limit = self.scale_weight_norms
-        return StepTensors(loss, norm, finite, self.network.apply_max_norm(limit) if limit else None)
+        return StepTensors(loss, norm, finite, nan_latents, self.network.apply_max_norm(limit) if limit else None)
 
-    def _accumulate(self, group: Sequence[Inputs], step: int) -> Tensor:
-        total = torch.zeros((), device=self.precision.device)
+    def _accumulate(self, group: Sequence[Inputs], step: int) -> tuple[Tensor, Tensor]:
+        total, nan_latents = torch.zeros(2, device=self.precision.device)
         for micro, inputs in enumerate(group):
             # Dropout draws from the global stream; seeding it here makes a resumed run draw the same.
             torch.manual_seed(draw_seed(self.seed, "dropout", step, micro, self.processes.index))
             with self.precision.autocast(self.network.needs_autocast):
-                loss = self.objective.loss(inputs.to(self.precision.device)).loss / len(group)
+                result = self.objective.loss(inputs.to(self.precision.device))
+                loss = result.loss / len(group)
             self.scaler.scale(loss).backward()
             total += loss.detach()
-        return total
+            if result.nan_latents is not None:
+                nan_latents += result.nan_latents
+        return total, nan_latents
 
     def _reduce(self, loss: Tensor) -> None:
         if self.processes.count == 1:
