@@ -12,6 +12,7 @@ import pytest
 from model_files import write_model
 from PIL import Image
 from tanren.entry import main, stay_offline
+from tanren.folders import durable_folder
 from tanren.locks import Lock
 from tanren.options.model import ModelOptions
 from tanren.stop_signals import StopOnSignal
@@ -184,6 +185,22 @@ def test_libraries_ask_the_hub_only_when_a_model_is_named_by_its_id(monkeypatch,
     stay_offline(ModelOptions(pretrained_model_name_or_path=model, vae=vae))
 
     assert os.environ["HF_HUB_OFFLINE"] == offline
+
+
+@pytest.mark.rule("flt-01")
+def test_what_a_killed_run_left_among_the_results_is_cleared_at_the_next_start(good, tmp_path, capfd):
+    out = tmp_path / "out"
+    state = out / "cat-state"
+    out.mkdir()
+    durable_folder(state, lambda part: (part / "a").write_text("whole"))
+    (out / ".tn-0123abcd.tmp").write_text("half a file")
+    state.rename(out / ".tn-89ef0123.old")
+
+    assert main("train_network", [*good, "--debug_dataset"]) == 0
+
+    assert "2 leftovers of a killed run were dealt with." in capfd.readouterr().err
+    assert not (out / ".tn-0123abcd.tmp").exists()
+    assert (state / "a").read_text() == "whole"
 
 
 def job_result(folder):

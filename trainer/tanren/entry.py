@@ -19,9 +19,10 @@ from .checkpoint.names import FINAL_WORD
 from .commands import COMMANDS, Command
 from .console import Terminal
 from .disk import probe_writable
-from .errors import EnvironmentProblem, Problems, StoppedOnRequest, UsageError, UserError
+from .errors import BusyError, EnvironmentProblem, Problems, StoppedOnRequest, StorageError, UsageError, UserError
 from .events import Report
 from .files import write_text
+from .folders import leftovers_in, sweep
 from .jobs.folder import SPEC, Spec, read_spec
 from .jobs.job import RunningJob, lock_output, open_job, spec_of
 from .locks import Lock
@@ -109,6 +110,8 @@ class Session:
             _write_config(parsed, self.chosen)
             return
         self._become_job(settings, spec, problems)
+        if is_main_process():
+            self._clear_output(settings[SavingOptions])
         found = self._examined(settings, problems, is_typed=spec is None)
         if settings[DatasetOptions].debug_dataset:
             _list_dataset(found)
@@ -163,6 +166,16 @@ class Session:
         if job.is_by_hand:
             also_log_to(job.log_path, settings)
 
+    def _clear_output(self, saving: SavingOptions) -> None:
+        """Deal with what a killed run left half written among the results, before a state is looked for there."""
+        if saving.output_dir is None or not leftovers_in(folder := Path(saving.output_dir)):
+            return
+        # A run that writes there now is told of later; what it writes is left alone.
+        with contextlib.suppress(BusyError, StorageError), lock_output(folder, _output_name(saving)) as lock:
+            swept = sweep(folder, float(lock.info["time"]))
+            if swept:
+                self.report.note(f"{folder}: {swept} leftovers of a killed run were dealt with.")
+
     def _examined(self, settings: Settings, problems: Problems, *, is_typed: bool) -> Preflight:
         """Look at everything; warnings are told, problems are raised together."""
         found = examine_all(
@@ -180,7 +193,7 @@ class Session:
         """Make sure that the results can be written, and that no other run writes the same ones."""
         folder = Path(saving.output_dir or ".")
         probe_writable(folder)
-        self._output_lock = lock_output(folder, saving.output_name or FINAL_WORD)
+        self._output_lock = lock_output(folder, _output_name(saving))
 
     def _train(self, found: Preflight) -> None:
         stay_offline(found.settings[ModelOptions])
@@ -193,6 +206,10 @@ class Session:
             if problem is None:
                 raise
             raise problem from error
+
+
+def _output_name(saving: SavingOptions) -> str:
+    return saving.output_name or FINAL_WORD
 
 
 def stay_offline(options: ModelOptions) -> None:

@@ -142,7 +142,7 @@ def sweep(folder: Path, before: float) -> int:
         How many leftovers were dealt with.
     """
     count = 0
-    for leftover in _leftovers(folder):
+    for leftover in leftovers_in(folder):
         with contextlib.suppress(OSError):
             if leftover.stat().st_mtime >= before or is_claimed(leftover):
                 continue
@@ -154,6 +154,12 @@ def sweep(folder: Path, before: float) -> int:
     return count
 
 
+def leftovers_in(folder: Path) -> list[Path]:
+    """What writers that were killed, or that are at it now, have in a folder; nothing when there is no such folder."""
+    names = [entry for entry in folder.iterdir() if entry.name.startswith(TEMP_PREFIX)] if folder.is_dir() else []
+    return sorted(entry for entry in names if entry.suffix in (".tmp", ".part", ".old"))
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits."""
     digest = hashlib.sha256()
@@ -161,11 +167,6 @@ def sha256_of(path: Path) -> str:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    names = [entry for entry in folder.iterdir() if entry.name.startswith(TEMP_PREFIX)] if folder.is_dir() else []
-    return sorted(entry for entry in names if entry.suffix in (".tmp", ".part", ".old"))
 
 
 def _put_back(old: Path) -> bool:
