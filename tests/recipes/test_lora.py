@@ -64,9 +64,7 @@ def test_cached_latents_train_the_same_lora(model, data, tmp_path, cache):
     train(model, data, tmp_path / "cached", **{cache: True})
     train(model, data, tmp_path / "again", **{cache: True})
 
-    plain, cached, again = (
-        tensors(tmp_path / name / "waves.safetensors") for name in ("plain", "cached", "again")
-    )
+    plain, cached, again = (tensors(tmp_path / name / "waves.safetensors") for name in ("plain", "cached", "again"))
     for name, tensor in plain.items():
         # Pictures are encoded in other groups, and sums in another order differ in the last digits.
         torch.testing.assert_close(cached[name], tensor, rtol=1e-3, atol=1e-4)

@@ -44,7 +44,7 @@ class Console:
             show(event)
 
     def _phase(self, event: Event) -> None:
-        name, total, done = event["name"], event["total"], event["done"]
+        name, total, done = str(event["name"]), event["total"], event["done"]
         if name == "train":
             self._open("steps", total, done)
         elif total is None or total == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class Run:
     previews: Previews | None
     start: Position
 
-    def groups(self, position: Position) -> Iterator[list[Any]]:
+    def groups(self, position: Position) -> Generator[list[Any], None, None]:
         """Micro-batches of each further update of the current epoch; the last group may be shorter."""
         batches = self.dataset.loader(
             epoch=position.epoch,
