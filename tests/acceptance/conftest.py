@@ -1,0 +1,21 @@
+import pytest
+from recipes import training
+from tanren.models.micro import micro_sd_path
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory):
+    """The embedded model; a random one of the same shape until it is there."""
+    path = micro_sd_path()
+    return path if path.exists() else training.base_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder as `--train_data_dir` wants it: PNG, JPEG on its side, WebP, of mixed sizes, with captions."""
+    return training.data_folder(tmp_path_factory.mktemp("学習 データ") / "my pictures")
+
+
+@pytest.fixture(autouse=True)
+def own_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TANREN_DATA", str(tmp_path / "tanren data"))
