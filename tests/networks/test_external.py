@@ -8,6 +8,7 @@ import torch
 from networks.tiny import forward_model, tiny_model
 from safetensors.torch import load_file
 from tanren.errors import EnvironmentProblem, UsageError
+from tanren.models.lean import make_lean
 from tanren.networks.base import LearningRates
 from tanren.networks.facade import show_text_encoder, show_unet
 from tanren.networks.lora_layer import LoraLayer
@@ -335,3 +336,25 @@ def test_our_own_network_starts_from_files_and_merges_base_weights(tmp_path):
         "b is merged into the base model at strength 1.",
     ]
     assert not torch.allclose(forward_model(merged), forward_model(tiny_model()))
+
+
+@lycoris
+@pytest.mark.parametrize("algo", ["locon", "loha"])
+def test_lycoris_learns_on_a_lean_bfloat16_model_under_autocast(algo):
+    model = tiny_model()
+    network = attached(model, network_args=(f"algo={algo}", "conv_dim=2"))
+    model.denoiser.to(torch.bfloat16)
+    make_lean(model.denoiser)
+    network.parameter_groups(LearningRates(default=1e-3))
+    network.on_epoch_start()
+    generator = torch.Generator().manual_seed(1)
+    noisy, text = (torch.randn(size, generator=generator).bfloat16() for size in ((2, 4, 8, 8), (2, 6, 12)))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        model.denoiser(noisy, torch.tensor([10, 10]), text).sample.float().sum().backward()
+
+    gradients = {name: p.grad for name, p in network.network.named_parameters() if name.startswith("lora_unet")}
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
+    # At the start one factor of a layer is zero, so that only that one has a gradient.
+    learning = {name.split(".")[0] for name, gradient in gradients.items() if gradient.any()}
+    assert learning == {name.split(".")[0] for name in gradients}
