@@ -1,17 +1,19 @@
 """Write `pins.txt`: the exact versions that the trainer's environment is made of, for every supported Python.
 
-Asks the pip of each interpreter (`python3.10` … `python3.13` on the PATH) what it would install for the ranges in
-`pyproject.toml`. Python 3.11, the one the tests run on, decides; the others follow it where they can, and where one
-cannot, the line is doubled with a marker. What torch alone decides (its CUDA parts) is left to torch.
+Asks the pip of each interpreter (`python3.10` … `python3.13`, on the PATH or among pyenv's) what it would install for
+the ranges in `pyproject.toml`. Python 3.11, the one the tests run on, decides; the others follow it where they can, and
+where one cannot, the line is doubled with a marker. What torch alone decides (its CUDA parts) is left to torch.
 
     python tools/pins.py            rewrites pins.txt
     python tools/pins.py --check    exit code 1 when a Python cannot install the pins that stand there
+    python tools/pins.py --wheels   the same, only asking whether each wheel exists; needs no other interpreter
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +28,7 @@ PINS = ROOT / "pins.txt"
 LEADING = "3.11"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 TORCH = "2.13.0"
+SOURCE_ONLY = ("dadaptation",)  # published without a wheel
 DECIDED_BY_TORCH = re.compile(r"nvidia-|cuda-|triton$")
 HEAD = """\
 # Exact versions of the trainer's own environment, written by tools/pins.py from the ranges in pyproject.toml.
@@ -50,15 +53,23 @@ def requirement_name(requirement: str) -> str:
     return canonical(re.split(r"[\s<>=!~;\[]", requirement, maxsplit=1)[0])
 
 
+def find_interpreter(python: str) -> str:
+    """One that runs: a name on the PATH may be a shim for nothing."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    candidates = [shutil.which(f"python{python}"), *map(str, versions.glob(f"{python}.*/bin/python"))]
+    for candidate in candidates:
+        if candidate and not subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode:
+            return candidate
+    raise RuntimeError(f"python{python} is not here")
+
+
 def resolve(python: str, requirements: list[str], constraints: list[str]) -> dict[str, str]:
     """What this interpreter's pip would install: name to version.
 
     Raises:
         RuntimeError: pip finds no set of versions; carries the end of what it said.
     """
-    interpreter = shutil.which(f"python{python}")
-    if interpreter is None:
-        raise RuntimeError(f"python{python} is not on the PATH")
+    interpreter = find_interpreter(python)
     with tempfile.TemporaryDirectory() as folder:
         report, ceiling = Path(folder, "report.json"), Path(folder, "constraints.txt")
         ceiling.write_text("\n".join(constraints), "utf-8")
@@ -89,18 +100,17 @@ def resolve_all() -> dict[str, dict[str, str]]:
 
 
 def lines_for(name: str, resolved: dict[str, dict[str, str]]) -> list[str]:
-    """One pin, or one per version with a marker naming the Pythons it is for."""
+    """One pin, or one per version, with a marker where it is not for every Python."""
     versions: dict[str, list[str]] = {}
     for python in PYTHONS:
         if name in resolved[python]:
             versions.setdefault(resolved[python][name], []).append(python)
-    if len(versions) == 1:
-        return [f"{name}=={next(iter(versions))}"]
-    return [f"{name}=={version} ; {marker(pythons)}" for version, pythons in versions.items()]
+    pins = [(f"{name}=={version}", marker(pythons)) for version, pythons in versions.items()]
+    return [f"{pin} ; {condition}" if condition else pin for pin, condition in pins]
 
 
 def marker(pythons: list[str]) -> str:
-    """The environment marker for neighbouring Python versions."""
+    """The environment marker for neighbouring Python versions; empty for all of them."""
     low, high = pythons[0], PYTHONS.index(pythons[-1])
     parts = [f'python_version >= "{low}"'] if low != PYTHONS[0] else []
     if high + 1 < len(PYTHONS):
@@ -135,11 +145,32 @@ def check() -> int:
     return int(bad > 0)
 
 
+def check_wheels() -> int:
+    """Ask this interpreter's pip whether the wheel of each pin exists for each Python; prints one line each."""
+    sys.path.insert(0, str(ROOT / "trainer"))
+    from tanren.pins import read_pins
+
+    pins, bad = read_pins(PINS), 0
+    for python in PYTHONS:
+        versions = pins.versions(pins.sections, (3, int(python.split(".")[1])))
+        wanted = [f"{name}=={version}" for name, version in versions.items() if name not in SOURCE_ONLY]
+        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--ignore-installed"]
+        command += ["--target", "unused", "--python-version", python, "--only-binary=:all:", *wanted]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        bad += done.returncode != 0
+        print(f"Python {python}: {len(wanted)} wheels" if not done.returncode else done.stderr.strip()[-1500:])
+    return int(bad > 0)
+
+
 def main() -> int:
     """Write the file, or check it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only check the pins that stand there")
-    if parser.parse_args().check:
+    parser.add_argument("--wheels", action="store_true", help="only ask whether each wheel exists")
+    chosen = parser.parse_args()
+    if chosen.wheels:
+        return check_wheels()
+    if chosen.check:
         return check()
     PINS.write_text(text(resolve_all()), "utf-8")
     return 0
