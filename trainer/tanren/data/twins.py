@@ -5,21 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from pathlib import Path
+from io import FileIO
 
 from ..errors import Problems
 from .listing import some
 from .records import ImageRecord
 
-SAMPLE_BYTES = 64 * 1024
+SAMPLE_BYTES = 4096
 
 
 def warn_of_twins(records: list[ImageRecord], file_sizes: array[int], problems: Problems) -> None:
-    """Files of equal size whose first and last 64 KiB are equal are taken for the same picture."""
-    by_size: dict[int, int] = {}
+    """Warn of files of equal size whose beginnings and ends are equal; compressed pictures that differ, differ there.
+
+    Args:
+        records: pictures of one folder.
+        file_sizes: bytes of each.
+    """
+    firsts: dict[int, int] = {}
     suspects: dict[int, list[int]] = {}
     for place, size in enumerate(file_sizes):
-        first = by_size.setdefault(size, place)
+        first = firsts.setdefault(size, place)
         if first != place:
             suspects.setdefault(size, [first]).append(place)
     twins: list[str] = []
@@ -37,7 +42,7 @@ def warn_of_twins(records: list[ImageRecord], file_sizes: array[int], problems: 
 def _sample_digest(path: str) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     try:
-        with Path(path).open("rb") as file:
+        with FileIO(path) as file:
             digest.update(file.read(SAMPLE_BYTES))
             if file.seek(0, os.SEEK_END) > SAMPLE_BYTES:
                 file.seek(-SAMPLE_BYTES, os.SEEK_END)
