@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from ..checkpoint.state import state_to_resume
 from ..checkpoint.weights import load_weights
 from ..data.dataset import BucketDataset
@@ -78,5 +80,5 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
         start=start_position(settings[ResumeOptions], counts, training.gradient_accumulation_steps),
     )
     saver = make_saver(running, settings, scan, family, report)
-    with tracking(settings, TRACKER, report, processes):
+    with tracking(settings, TRACKER, report, processes), closing(dataset):
         fit(running, saver, settings, report)
