@@ -1,6 +1,7 @@
 """Networks of other packages on real small models: LyCORIS when it is installed, and one written here."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_the_facade_shows_the_live_leaves_under_kohyas_paths():
     assert (unet.dtype, unet.device) == (torch.float32, torch.device("cpu"))
 
 
-lycoris = pytest.mark.skipif("not __import__('importlib').util.find_spec('lycoris')", reason="lycoris-lora is missing")
+lycoris = pytest.mark.skipif(find_spec("lycoris") is None, reason="lycoris-lora is not installed")
 
 
 @lycoris
