@@ -99,7 +99,15 @@ def run(folder: Path, steps: int = STEPS) -> int:
     print(f"Teaching the embedded model that “{TRIGGER}” means {NEW_SHAPE}: {steps} steps, settings in {config}")
 
     started = time.monotonic()
-    command = [sys.executable, "-m", "tanren", "train_network", f"--config_file={config}"]
+    # Not in the config file: whoever tries other settings with it starts a run that is not this job.
+    command = [
+        sys.executable,
+        "-m",
+        "tanren",
+        "train_network",
+        f"--config_file={config}",
+        f"--job_dir={folder / 'job'}",
+    ]
     environment = child_environment(PYTHONPATH=str(package_folder().parent))
     code = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
     if code:
@@ -134,7 +142,6 @@ def _config_text(folder: Path, lesson: Lesson, steps: int) -> str:
         "max_train_steps": steps,
         "sample_prompts": str(folder / "prompts.txt"),
         "sample_every_n_steps": steps,
-        "job_dir": str(folder / "job"),
     }
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in settings.items()]
     return "# What the demo trained with. Every line is a flag of train_network; the command line overrides them.\n" + (
