@@ -1,7 +1,7 @@
 import pytest
 import torch
 from objectives.tiny_family import tiny_batch, tiny_model, tiny_network
-from tanren.engine.precision import Precision
+from tanren.engine.precision import LossScaler, Precision
 from tanren.engine.processes import Processes
 from tanren.engine.readback import Readback
 from tanren.engine.step import TrainingStep
@@ -105,6 +105,46 @@ def test_training_goes_on_after_a_skipped_step_as_if_it_had_not_been(skips_on_de
         step([inputs_of(step, (0, 1), 1)], 1)
 
     assert torch.equal(weights(broken_once), weights(smooth))
+
+
+@pytest.mark.rule("flt-05")
+@pytest.mark.parametrize(("scale", "is_overflow"), [(2.0**16, True), (1.0, True), (0.5, False)])
+def test_a_loss_scale_that_is_too_large_is_no_broken_step_until_it_is_below_one(scale, is_overflow):
+    step = make_step()
+    step.scaler = LossScaler("cpu", init_scale=scale)
+    before = weights(step)
+    step.parameters[0].register_hook(lambda grad: torch.full_like(grad, float("inf")))
+
+    outcome = step([inputs_of(step, (0, 1))], 0)
+
+    assert torch.isfinite(outcome.loss)
+    assert not bool(outcome.finite)
+    assert bool(outcome.overflow) is is_overflow
+    assert torch.equal(weights(step), before)
+    assert step.scaler.get_scale() == scale / 2
+
+
+@pytest.mark.rule("flt-05")
+def test_a_loss_that_is_not_finite_is_no_matter_of_the_loss_scale():
+    step = make_step()
+    step.scaler = LossScaler("cpu")
+
+    outcome = step([broken(inputs_of(step, (0, 1)))], 0)
+
+    assert not bool(outcome.finite)
+    assert not bool(outcome.overflow)
+
+
+def test_float16_weights_learn_with_a_scaled_loss():
+    step = make_step()
+    step.network.to(torch.float16)
+    step.scaler = LossScaler("cpu")
+    before = weights(step)
+
+    outcome = step([inputs_of(step, (0, 1))], 0)
+
+    assert bool(outcome.finite)
+    assert not torch.equal(weights(step), before)
 
 
 class RefuseReadingValues(TorchDispatchMode):

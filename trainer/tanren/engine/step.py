@@ -42,6 +42,7 @@ class StepTensors:
         loss: mean over the micro-batches and processes.
         grad_norm: L2 norm of the whole gradient before clipping.
         finite: False when the update was skipped.
+        overflow: True when it was skipped because the loss scale was too large for float16, which then becomes smaller.
         nan_latents: numbers of the VAE that were NaN and counted as 0.
         max_norm: outcome of `--scale_weight_norms`.
     """
@@ -49,6 +50,7 @@ class StepTensors:
     loss: Tensor
     grad_norm: Tensor
     finite: Tensor
+    overflow: Tensor
     nan_latents: Tensor
     max_norm: MaxNorm | None
 
@@ -85,13 +87,15 @@ class TrainingStep:
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         finite = torch.isfinite(norm) & torch.isfinite(loss)
+        overflow = ~finite & torch.isfinite(loss) & self._has_room_below()
         if self.max_grad_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
         self._update(finite)
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
         limit = self.scale_weight_norms
-        return StepTensors(loss, norm, finite, nan_latents, self.network.apply_max_norm(limit) if limit else None)
+        max_norm = self.network.apply_max_norm(limit) if limit else None
+        return StepTensors(loss, norm, finite, overflow, nan_latents, max_norm)
 
     def _accumulate(self, group: Sequence[Inputs], step: int) -> tuple[Tensor, Tensor]:
         total, nan_latents = torch.zeros(2, device=self.precision.device)
@@ -115,6 +119,11 @@ class TrainingStep:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self.processes.average([loss, *(p.grad for p in self.parameters if p.grad is not None)])
+
+    def _has_room_below(self) -> Tensor:
+        """Whether the loss scale of this step is still at least 1; never without scaling."""
+        one = torch.ones((), device=self.precision.device)
+        return self.scaler.scale(one) >= 1 if self.scaler.is_enabled() else one < 1
 
     def _update(self, finite: Tensor) -> None:
         if self.scaler.is_enabled():
