@@ -46,7 +46,16 @@ def replace_process(command: Sequence[str | Path], environment: Mapping[str, str
     sys.stderr.flush()
     if sys.platform != "win32":
         os.execve(arguments[0], arguments, dict(environment))
-    child = subprocess.Popen(arguments, env=dict(environment))
+    return run_attended(arguments, environment)
+
+
+def run_attended(command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
+    """Run a command beside this process and return its exit code.
+
+    Ctrl-C reaches both; the child decides what to do about it (a trainer saves first), and this process waits for it.
+    """
+    sys.stdout.flush()
+    child = subprocess.Popen([str(part) for part in command], env=dict(environment))
     while True:
         try:
             return child.wait()

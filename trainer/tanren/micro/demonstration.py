@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..child_process import child_environment
+from ..child_process import child_environment, run_attended
 from ..files import durable_write, read_lines, write_text
 from ..paths import asset, package_folder, repository_folder
 from .charts import Pair, before_after_sheet, loss_plot
@@ -113,7 +112,7 @@ def run(folder: Path, steps: int = STEPS) -> int:
     # Layers this small cost twice the time on two threads, and many times as much on a busy machine.
     threads = {name: os.environ.get(name, usual) for name, usual in ONE_THREAD.items()}
     environment = child_environment(None, PYTHONPATH=str(package_folder().parent), **threads)
-    code = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    code = run_attended(command, environment)
     if code:
         print(f"The trainer ended with code {code}; its message stands above.", file=sys.stderr)
         return code
