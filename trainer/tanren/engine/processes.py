@@ -33,7 +33,8 @@ class Processes:
         """Replace each tensor by its mean over the processes, in one message per dtype."""
         if self.count == 1 or not tensors:
             return
-        for dtype in {tensor.dtype for tensor in tensors}:
+        # A set's order differs from process to process, and all must send the same message first.
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             same = [tensor for tensor in tensors if tensor.dtype is dtype]
             flat = torch.cat([tensor.reshape(-1) for tensor in same])
             torch.distributed.all_reduce(flat)
@@ -67,7 +68,8 @@ def start_processes(training: TrainingOptions) -> Processes:
     handlers = []
     if training.ddp_timeout:
         handlers.append(InitProcessGroupKwargs(timeout=timedelta(minutes=training.ddp_timeout)))
-    accelerator = Accelerator(kwargs_handlers=handlers)
+    # Precision is ours; what accelerate's own configuration says about it can only fail here.
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=handlers)
     return Processes(accelerator.device, accelerator.process_index, accelerator.num_processes)
 
 
