@@ -7,6 +7,7 @@ ends a run.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from ..options.tracking import TrackingOptions
 from .processes import Processes
 
 log = logging.getLogger("tanren")
+WANDB_KEY = "WANDB_API_KEY"
 
 
 class Trackers:
@@ -46,7 +48,10 @@ class Trackers:
     def finish(self) -> None:
         """Write out what is buffered."""
         for tracker in self._trackers:
-            tracker.finish()
+            try:
+                tracker.finish()
+            except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the result of the run stands
+                log.warning("The tracker %s could not write its last numbers: %s", tracker.name, error)
 
 
 @contextmanager
@@ -55,7 +60,7 @@ def tracking(settings: Settings, default_name: str, report: Report, processes: P
     if not processes.is_main:
         yield
         return
-    trackers = open_trackers(settings[TrackingOptions], default_name, recorded_settings(settings))
+    trackers = open_trackers(settings[TrackingOptions], default_name, recorded_settings(settings), report)
     report.add_sink(trackers)
     try:
         yield
@@ -74,39 +79,50 @@ def recorded_settings(settings: Settings) -> dict[str, Any]:
     return shown
 
 
-def open_trackers(options: TrackingOptions, default_name: str, config: dict[str, Any]) -> Trackers:
-    """The trackers of `--log_with` (TensorBoard when only `--logging_dir` is given)."""
-    kinds = _kinds(options)
-    if not kinds:
-        return Trackers([])
+def open_trackers(options: TrackingOptions, default_name: str, config: dict[str, Any], report: Report) -> Trackers:
+    """The trackers of `--log_with` (TensorBoard when only `--logging_dir` is given); one that cannot start is told."""
+    extra = read_toml(Path(options.log_tracker_config)) if options.log_tracker_config else {}
+    trackers: list[GeneralTracker] = []
+    for kind in _kinds(options):
+        try:
+            tracker = _start(kind, options, default_name, extra.get(kind, {}))
+            if config and options.log_config:
+                tracker.store_init_configuration(config)
+        except Exception as error:  # noqa: BLE001 - no folder, no network, no login: training needs none of them
+            report.warning(f"--log_with: {kind} could not be started, the run goes on without it: {error}")
+        else:
+            trackers.append(tracker)
+    return Trackers(trackers)
+
+
+def _start(kind: str, options: TrackingOptions, default_name: str, extra: dict[str, Any]) -> GeneralTracker:
     name = options.log_tracker_name or default_name
     folder = None
     if options.logging_dir:
         folder = Path(options.logging_dir) / f"{options.log_prefix or ''}{time.strftime('%Y%m%d%H%M%S')}"
         folder.mkdir(parents=True, exist_ok=True)
-    extra = read_toml(Path(options.log_tracker_config)) if options.log_tracker_config else {}
-    trackers: list[GeneralTracker] = []
-    if "tensorboard" in kinds:
-        trackers.append(TensorBoardTracker(name, str(folder), **extra.get("tensorboard", {})))
-    if "wandb" in kinds:
+    tracker: GeneralTracker
+    if kind == "tensorboard":
+        tracker = TensorBoardTracker(name, str(folder), **extra)
+    else:
+        if options.wandb_api_key:
+            # Where wandb looks for it; its login function would write the key into the user's .netrc.
+            os.environ[WANDB_KEY] = options.wandb_api_key
         wandb = {"name": options.wandb_run_name} if options.wandb_run_name else {}
         if folder is not None:
             wandb["dir"] = str(folder)
-        trackers.append(WandBTracker(name, **{**wandb, **extra.get("wandb", {})}))
-    for tracker in trackers:
-        # Older accelerate opens its writers in the constructor.
-        getattr(tracker, "start", lambda: None)()
-        if config and options.log_config:
-            tracker.store_init_configuration(config)
-    return Trackers(trackers)
+        tracker = WandBTracker(name, **{**wandb, **extra})
+    # Older accelerate opens its writers in the constructor.
+    getattr(tracker, "start", lambda: None)()
+    return tracker
 
 
-def _kinds(options: TrackingOptions) -> set[str]:
+def _kinds(options: TrackingOptions) -> list[str]:
     if options.log_with == "all":
-        return {"tensorboard", "wandb"}
+        return ["tensorboard", "wandb"]
     if options.log_with:
-        return {options.log_with}
-    return {"tensorboard"} if options.logging_dir else set()
+        return [options.log_with]
+    return ["tensorboard"] if options.logging_dir else []
 
 
 def _scalars(event: Event) -> dict[str, float]:
