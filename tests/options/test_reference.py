@@ -1,8 +1,12 @@
 """The written reference and the frozen list of options."""
 
+import ast
 from pathlib import Path
 
+import pytest
 from tanren.commands import COMMANDS
+from tanren.errors import Problems
+from tanren.options.parse import parse
 from tanren.options.reference import frozen_list, help_text, reference_text
 from tanren.options.spec import options_of
 
@@ -34,3 +38,28 @@ def test_every_option_says_what_it_does_in_a_sentence():
             for option in options_of(group):
                 assert option.text.help.endswith("."), option.name
                 assert option.text.level in ("basic", "advanced", "expert"), option.name
+
+
+def test_every_option_is_read_somewhere_or_says_that_it_has_no_effect():
+    package = ROOT / "trainer" / "tanren"
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")]
+    read = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    # Asking for the attention that is used anyway needs no reading; the misspelling is moved by its name.
+    read |= {"sdpa", "caption_extention"}
+
+    for command in COMMANDS.values():
+        for group in command.groups:
+            for option in options_of(group):
+                is_metadata = bool(option.text.saved_as)
+                assert option.name in read or is_metadata or option.text.no_effect, option.name
+
+
+@pytest.mark.parametrize("name", ["lowram", "highvram", "ddp_static_graph", "ddp_gradient_as_bucket_view"])
+def test_settings_of_a_way_of_working_that_is_not_ours_are_accepted_with_a_line(name):
+    problems = Problems()
+
+    parse("train_network", COMMANDS["train_network"].groups, [f"--{name}"], problems)
+
+    assert problems.errors == []
+    assert len(problems.warnings) == 1
+    assert problems.warnings[0].startswith(f"--{name} has no effect here. ")

@@ -47,9 +47,17 @@ class ModelOptions:
         False, "Read safetensors into memory instead of mapping them; faster on WSL.", level="expert"
     )
     lowram: bool = option(
-        False, "Load models straight to the GPU, for machines with less memory than GPU memory.", saved_as="ss_lowram"
+        False,
+        "Load models straight to the GPU, for machines with less memory than GPU memory.",
+        no_effect="Models are always loaded straight to where they compute.",
+        saved_as="ss_lowram",
     )
-    highvram: bool = option(False, "Do not free GPU memory between batches while latents are cached.", level="expert")
+    highvram: bool = option(
+        False,
+        "Do not free GPU memory between batches while latents are cached.",
+        level="expert",
+        no_effect="It is never freed between batches, which would only cost time.",
+    )
     clip_skip: int | None = option(
         None,
         "Use the output of this layer of the text encoder, counted from the end; 2 for most anime models.",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .spec import Conflicts, option
 
+WITHOUT_DDP = "The gradients of all layers are averaged in one message; DDP is not used."
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
@@ -57,7 +59,9 @@ class TrainingOptions:
     )
     persistent_data_loader_workers: bool = option(False, "Keep those processes from epoch to epoch.")
     ddp_timeout: int | None = option(None, "Minutes that processes wait for each other.", minimum=1, level="expert")
-    ddp_gradient_as_bucket_view: bool = option(False, "A setting of PyTorch's DDP.", level="expert")
-    ddp_static_graph: bool = option(False, "A setting of PyTorch's DDP.", level="expert")
+    ddp_gradient_as_bucket_view: bool = option(
+        False, "A setting of PyTorch's DDP.", level="expert", no_effect=WITHOUT_DDP
+    )
+    ddp_static_graph: bool = option(False, "A setting of PyTorch's DDP.", level="expert", no_effect=WITHOUT_DDP)
 
     rules = (Conflicts("full_fp16", "full_bf16", because="weights have one precision"),)
