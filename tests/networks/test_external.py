@@ -135,6 +135,22 @@ def test_lycoris_unet_only_and_rates_per_part():
 
 
 @lycoris
+def test_lycoris_parts_without_a_rate_gather_no_gradients():
+    model = tiny_model()
+    network = attached(model)
+    groups = network.parameter_groups(LearningRates(default=1e-3, unet=0.0))
+
+    network.on_epoch_start()
+    forward_model(model).square().mean().backward()
+
+    learning = [parameter for group in groups for parameter in group.params]
+    assert {id(parameter) for parameter in network.trainable()} == {id(parameter) for parameter in learning}
+    frozen = {id(parameter) for parameter in network.network.parameters()} - {id(one) for one in learning}
+    assert frozen
+    assert all(one.grad is None for one in network.network.parameters() if id(one) in frozen)
+
+
+@lycoris
 def test_lycoris_dimensions_come_from_the_file(tmp_path):
     model = tiny_model()
     network = attached(model, network_dim=3, network_args=("algo=loha",))

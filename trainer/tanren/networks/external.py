@@ -149,6 +149,7 @@ class ExternalNetwork:
         self.trains_unet = not options.network_train_text_encoder_only
         self.trains_text_encoder = not options.network_train_unet_only
         self._shown, self._is_prepared = shown, False
+        self._learning: set[nn.Parameter] | None = None
         self._can_limit_norm = hasattr(network, "apply_max_norm_regularization")
         if options.scale_weight_norms and not self._can_limit_norm:
             self.notes.append(f"--scale_weight_norms is off: {self.module_name} cannot limit its norms.")
@@ -168,7 +169,15 @@ class ExternalNetwork:
                 )
         if self.trains_text_encoder and not rates.of_text_encoder(0):
             self.trains_text_encoder = False
+        self._learning = {parameter for group in groups for parameter in group.params}
+        self._freeze_others()
         return groups
+
+    def _freeze_others(self) -> None:
+        """Parameters without a rate would gather gradients that nobody clears, and count in the norm of clipping."""
+        for parameter in self.network.get_trainable_params():
+            if self._learning is not None and parameter not in self._learning:
+                parameter.requires_grad_(False)
 
     def _prepared_params(self, rates: LearningRates) -> Any:
         several = list(rates.text_encoders)
@@ -236,6 +245,7 @@ class ExternalNetwork:
         """Tell the network, which switches itself to training; before the first epoch it also sets up its gradients."""
         if not self._is_prepared:
             self.network.prepare_grad_etc(self._shown.text_encoder, self._shown.unet)
+            self._freeze_others()
             self._is_prepared = True
         self.network.on_epoch_start(self._shown.text_encoder, self._shown.unet)
 
