@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from tanren.engine import saver as saver_module
 from tanren.engine.position import Position
@@ -9,8 +11,36 @@ from tanren.folders import durable_folder
 from tanren.options.saving import SavingOptions
 from torch import device
 
+ALONE = Processes(device("cpu"))
 
-def make_saver(folder, *, write_weights=None, job_dir=None, num_epochs=4, **options):
+
+class Threads(Processes):
+    """Two processes as threads that meet at a barrier; one that waits for something else is an error, not a hang."""
+
+    def __init__(self, index, meeting, said):
+        super().__init__(device("cpu"), index, 2)
+        object.__setattr__(self, "_meeting", meeting)
+        object.__setattr__(self, "_said", said)
+
+    def _exchange(self, kind, value):
+        self._said[self.index] = (kind, value)
+        self._meeting.wait(10)
+        heard = dict(self._said)
+        self._meeting.wait(10)
+        assert {told for told, _ in heard.values()} == {kind}
+        return [heard[0][1], heard[1][1]]
+
+    def wait(self):
+        self._exchange("wait", None)
+
+    def from_main(self, value):
+        return self._exchange("from_main", value)[0]
+
+    def agree(self, words):
+        return set().union(*self._exchange("agree", words))
+
+
+def make_saver(folder, *, write_weights=None, job_dir=None, num_epochs=4, processes=ALONE, **options):
     def write(path, position):
         path.write_text(f"{position.step}")
 
@@ -23,7 +53,7 @@ def make_saver(folder, *, write_weights=None, job_dir=None, num_epochs=4, **opti
         num_epochs,
         write_weights=write_weights or write,
         write_state=write_state,
-        processes=Processes(device("cpu")),
+        processes=processes,
         report=Report([events.append]),
         job_dir=job_dir,
     )
@@ -80,6 +110,34 @@ def test_a_full_disk_is_tried_again_while_training_goes_on(tmp_path, monkeypatch
 
     assert names_in(tmp_path) == ["moon-step00000004.safetensors"]
     assert [event["kind"] for event in events] == ["warning", "warning", "saved"]
+
+
+@pytest.mark.rule("flt-02")
+def test_all_processes_take_part_when_a_save_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(saver_module, "RETRY_AFTER_SECONDS", (0.0,))
+    failures = [1]
+
+    def write(path, position):
+        if failures:
+            failures.pop()
+            raise StorageError(what="No space left on the disk.", where=str(path))
+        path.write_text("good")
+
+    meeting, said, ended = threading.Barrier(2), {}, []
+
+    def work(index):
+        processes = Threads(index, meeting, said)
+        run_steps(make_saver(tmp_path, write_weights=write, processes=processes, save_every_n_steps=2)[0], 5)
+        ended.append(index)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert sorted(ended) == [0, 1]
+    assert names_in(tmp_path) == ["moon-step00000003.safetensors", "moon-step00000004.safetensors"]
 
 
 @pytest.mark.rule("flt-02")

@@ -58,11 +58,11 @@ class Saver:
         self._automatic = _finished_states(job_dir)
         self._retries = list(RETRY_AFTER_SECONDS)
         self._retry_at: float | None = None
+        self._waits_for_retry = False
 
     def after_step(self, position: Position, *, settled: Callable[[], None]) -> None:
         """Save what is due after an update; `settled` reads back all numbers first, so that the state holds them."""
-        retry = self._retry_at is not None and time.monotonic() >= self._retry_at
-        if retry or names.saves_after_step(self.options, position.step):
+        if self._retry_is_due() or names.saves_after_step(self.options, position.step):
             settled()
             self._save(position, step=position.step)
         if self._automatic_state_is_due():
@@ -103,6 +103,8 @@ class Saver:
 
     def _save(self, position: Position, *, step: int | None = None, epoch: int | None = None) -> None:
         self._as_main(lambda: self._save_or_retry(position, step, epoch))
+        # Only the main process knows whether it worked.
+        self._waits_for_retry = self.processes.from_main(self._retry_at is not None)
 
     def _save_or_retry(self, position: Position, step: int | None, epoch: int | None) -> None:
         try:
@@ -156,6 +158,12 @@ class Saver:
                 old = None if outdated is None else name_of(self.options, epoch=outdated)
             if old is not None:
                 _remove(self.folder / old)
+
+    def _retry_is_due(self) -> bool:
+        if not self._waits_for_retry:
+            return False
+        is_time = self._retry_at is not None and time.monotonic() >= self._retry_at
+        return "retry" in self.processes.agree({"retry"} if is_time else set())
 
     def _automatic_state_is_due(self) -> bool:
         if self._job_dir is None:
