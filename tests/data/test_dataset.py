@@ -1,8 +1,10 @@
 import pytest
 import torch
 from PIL import Image
-from small_datasets import dataset, noise_picture, plan, subset
+from small_datasets import GEOMETRY, dataset, noise_picture, plan, subset
+from tanren.data.dataset import BucketDataset
 from tanren.errors import DataError
+from tanren.events import Report
 
 
 def keep(batch, number):
@@ -119,6 +121,16 @@ def test_tag_warm_up_follows_the_optimizer_steps(tmp_path):
 
     # Two steps an epoch; floor(step * 3 / 4) + 1 tags.
     assert counts == [[1, 1, 1, 1], [2, 2, 3, 3], [4, 4, 4, 4]]
+
+
+def test_a_tag_warm_up_that_is_a_fraction_counts_the_steps_that_several_processes_make(tmp_path):
+    alone = dataset(plan(subset(folder(tmp_path, 4), token_warmup_step=0.5)), max_train_epochs=4)
+    of_two = BucketDataset(alone.scan, alone.settings, GEOMETRY, 0, Report(), max_train_steps=8)
+
+    # Two processes make two steps an epoch, eight in all: the warm-up is over after four, the second epoch.
+    items = of_two.loader(2, process_index=1, num_processes=2, prepare=keep)
+
+    assert [len(batch.captions[0].split(",")) for _, batch in items] == [4, 4]
 
 
 def test_the_rest_of_an_epoch_is_what_the_whole_would_have_brought(tmp_path):

@@ -85,9 +85,19 @@ class BucketDataset:
         latents: geometry of the family's latents.
         seed: of the run.
         report: told about bad pictures and progress.
+        max_train_steps: of the run, for a tag warm-up given as a fraction; counted for one process when not given.
     """
 
-    def __init__(self, scan: Scan, settings: Settings, latents: LatentGeometry, seed: int, report: Report) -> None:
+    def __init__(
+        self,
+        scan: Scan,
+        settings: Settings,
+        latents: LatentGeometry,
+        seed: int,
+        report: Report,
+        *,
+        max_train_steps: int | None = None,
+    ) -> None:
         self.scan, self.settings, self.geometry, self.seed, self.report = scan, settings, latents, seed, report
         data, training = settings[DatasetOptions], settings[TrainingOptions]
         self._shelves = training_shelves(scan)
@@ -100,7 +110,7 @@ class BucketDataset:
             [PictureLimits(data.max_pixels, data.min_side or one.plan.bucket_reso_steps) for one in scan.datasets],
             SampleRules(
                 seed=seed,
-                max_train_steps=self._max_train_steps(training),
+                max_train_steps=max_train_steps or self._max_train_steps(training),
                 prior_loss_weight=data.prior_loss_weight,
                 skip_bad=data.on_bad_image == "skip",
             ),

@@ -57,7 +57,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
     learner = Learner(network, settings, counts.max_train_steps, processes.count, report)
     prepare_model(model, network, settings)
 
-    dataset = BucketDataset(scan, settings, family.latents, seed, report)
+    dataset = BucketDataset(scan, settings, family.latents, seed, report, max_train_steps=counts.max_train_steps)
     cache_inputs(dataset, model, network, settings, processes)
     objective = Denoising(
         model, network, settings[LossOptions], seed=seed, validation_seed=settings[DatasetOptions].validation_seed
