@@ -100,3 +100,16 @@ def test_a_running_job_saves_when_it_is_asked(micro, pictures, tmp_path):
         (job / "stop").touch()
         assert run.end() == STOPPED, run.text
     check_visible_files(out)
+
+
+def test_a_state_of_the_very_last_update_leads_to_the_same_final_file(micro, pictures, tmp_path):
+    """A run may die between its last update and its final file; the epoch it was in counts as completed then."""
+    length = {**LENGTH, "max_train_epochs": 2, "save_every_n_epochs": 1}
+    train(micro, pictures, tmp_path / "whole", save_every_n_steps=12, save_state=True, **length)
+
+    train(micro, pictures, tmp_path / "late", resume=tmp_path / "whole/waves-step00000012-state", **length)
+
+    whole, late = (tmp_path / name / "waves.safetensors" for name in ("whole", "late"))
+    assert same_tensors(whole, late)
+    assert lasting(whole) == lasting(late)
+    assert lasting(late)["ss_epoch"] == "2"

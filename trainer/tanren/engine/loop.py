@@ -30,7 +30,7 @@ def fit(run: Run, saver: Saver, settings: Settings, report: Report) -> None:
     loop = Loop(run, saver, settings, report)
     report.tell("phase", name="train", done=run.start.step, total=run.counts.max_train_steps)
     loop.before()
-    while loop.position.epoch < run.counts.num_epochs and not loop.is_done:
+    while loop.is_inside_an_epoch or loop.has_epochs_left:
         loop.one_epoch()
     loop.after()
 
@@ -66,6 +66,16 @@ class Loop:
         """True when the last update is made."""
         return self.position.step >= self.run.counts.max_train_steps
 
+    @property
+    def is_inside_an_epoch(self) -> bool:
+        """True until what follows an epoch has happened; a state may have been saved after its last update."""
+        return self.position.batch > 0
+
+    @property
+    def has_epochs_left(self) -> bool:
+        """True when a further epoch makes an update."""
+        return self.position.epoch < self.run.counts.num_epochs and not self.is_done
+
     def before(self) -> None:
         """What happens once, before the first update."""
         if self.run.previews is not None and self.position.step == 0:
@@ -77,17 +87,21 @@ class Loop:
         run.network.on_epoch_start()
         self._first_step_of_epoch = self.position.step - -(-self.position.batch // run.accumulation)
         self._step_started = time.monotonic()
-        with closing(run.groups(self.position)) as groups:
-            for group in groups:
-                self._one_update(group)
-                if self.is_done:
-                    break
+        if not self.is_done:
+            self._updates()
         self._tell_steps(self.readback.flush())
         self.position = self.position.after_epoch()
         self.report.tell("epoch", step=self.position.step, epoch=self.position.epoch, average=self.average.value)
         self.saver.after_epoch(self.position)
         self.validation.after_epoch(self.position, self.average.value)
         self._sample(epoch_end=True)
+
+    def _updates(self) -> None:
+        with closing(self.run.groups(self.position)) as groups:
+            for group in groups:
+                self._one_update(group)
+                if self.is_done:
+                    break
 
     def after(self) -> None:
         """Write the final files."""
