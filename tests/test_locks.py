@@ -3,6 +3,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 from tanren.errors import BusyError
@@ -89,3 +91,27 @@ def test_a_forked_worker_that_outlives_its_killed_owner_does_not_keep_the_lock(t
     process.wait()
 
     assert lock_holder(tmp_path / "a.lock") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a file that somebody has open")
+def test_a_passing_lock_leaves_no_file_and_stays_exclusive_while_it_comes_and_goes(tmp_path):
+    path = tmp_path / "passing.lock"
+    held = [0]
+    most = [0]
+
+    def use():
+        for _ in range(20):
+            with Lock(path, is_passing=True).acquire(what="It", wait=30):
+                held[0] += 1
+                most[0] = max(most[0], held[0])
+                time.sleep(0.001)
+                held[0] -= 1
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert most == [1]
+    assert list(tmp_path.iterdir()) == []

@@ -33,11 +33,12 @@ else:
 class Lock:
     """A lock that the operating system frees when its owner dies; the file's existence means nothing.
 
-    The file holds JSON about the owner (pid, host, time, and what the caller adds), for messages and observers.
+    The file holds JSON about the owner (pid, host, time, and what the caller adds), for messages and observers. With
+    `is_passing` it goes when the lock is freed, for folders that belong to the user.
     """
 
-    def __init__(self, path: Path, **info: Any) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, is_passing: bool = False, **info: Any) -> None:
+        self.path, self.is_passing = path, is_passing
         self.info = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), **info}
         self._descriptor: int | None = None
 
@@ -49,31 +50,51 @@ class Lock:
             wait: seconds to try; observers hold locks for an instant when they look.
         """
         until = time.monotonic() + wait
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | OPEN_FLAGS, 0o666)
-        except OSError as error:
-            raise storage_error(self.path, error) from error
-        while not _try_lock(descriptor):
+        descriptor = self._open()
+        while not (_try_lock(descriptor) and self._is_still_there(descriptor)):
+            os.close(descriptor)
             if time.monotonic() >= until:
-                os.close(descriptor)
                 raise _busy(self.path, what)
             time.sleep(0.02)
+            descriptor = self._open()
         self._descriptor = descriptor
         self._write_info(descriptor)
         _close_in_children(self)
         return self
 
     def release(self) -> None:
-        """Free the lock; the file stays."""
-        if self._descriptor is not None:
-            _unlock(self._descriptor)
-            self.forget()
+        """Free the lock."""
+        if self._descriptor is None:
+            return
+        if self.is_passing and not WINDOWS:
+            # While it is still held: whoever waits sees that the name is gone and makes a new file.
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+        _unlock(self._descriptor)
+        self.forget()
+        if self.is_passing and WINDOWS:
+            # Windows itself refuses when somebody else has opened it meanwhile.
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
     def forget(self) -> None:
         """Close this process's handle without freeing the lock for others that share it."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | OPEN_FLAGS, 0o666)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+
+    def _is_still_there(self, descriptor: int) -> bool:
+        """False when the holder before removed the file between our opening and our locking it."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
 
     def _write_info(self, descriptor: int) -> None:
         os.ftruncate(descriptor, 0)

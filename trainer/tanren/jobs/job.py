@@ -152,7 +152,7 @@ def lock_output(folder: Path, name: str) -> Lock:
         BusyError: another run writes them.
     """
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    lock = Lock(folder / f"{TEMP_PREFIX}{digest}.lock", name=name)
+    lock = Lock(folder / f"{TEMP_PREFIX}{digest}.lock", is_passing=True, name=name)
     return lock.acquire(what=f"The output name {name!r} in {folder}")
 
 
