@@ -43,7 +43,7 @@ RANKS = {
 AROUND_ENTRY = 12
 LIGHT_PARTS = ("formats", "options", "jobs")
 HEAVY_AT_THE_TOP = ("torch_facts",)
-LIGHT_ELSEWHERE = ("data.scan", "data.captions", "data.buckets", "checkpoint.names")
+LIGHT_ELSEWHERE = ("data.scan", "data.captions", "data.buckets", "checkpoint.names", "checkpoint.choosing")
 REFUSED = ("torch", "diffusers", "transformers", "accelerate", "numpy", "safetensors", "bitsandbytes", "tensorboard")
 
 IMPORT_ALL = """

@@ -10,9 +10,10 @@ import time
 import pytest
 import torch
 from faults import leftovers, names_in
+from tanren.checkpoint.choosing import choose_state
 from tanren.checkpoint.describe import Session
 from tanren.checkpoint.fingerprint import Fingerprint
-from tanren.checkpoint.state import TrainState, choose_state, load_state, save_state
+from tanren.checkpoint.state import TrainState, load_state, save_state
 from tanren.checkpoint.weights import load_weights, save_weights
 from tanren.files import append_line, cut_torn_line, read_lines, write_json
 from tanren.folders import sweep

@@ -10,18 +10,17 @@ import numpy as np
 import pytest
 import torch
 from faults import count_calls, die_at, refuse_at
+from tanren.checkpoint.choosing import choose_state, state_to_resume
 from tanren.checkpoint.describe import Session
 from tanren.checkpoint.fingerprint import Fingerprint, differences, fingerprint_of
 from tanren.checkpoint.rng import capture_streams, restore_streams
 from tanren.checkpoint.state import (
     TrainState,
-    choose_state,
     load_state,
     plain_data,
     restore_optimizer,
     save_state,
     session_of,
-    state_to_resume,
 )
 from tanren.errors import NumericError, ResumeError, StorageError
 from tanren.folders import faults_of, sweep

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,18 +21,14 @@ from torch.optim import Optimizer
 
 from ..errors import ModelFileError, ResumeError
 from ..folders import durable_folder, faults_of, read_manifest
-from ..options.job import JobOptions
-from ..options.saving import ResumeOptions
-from ..options.spec import Settings
+from .choosing import choose_state, damaged
 from .describe import Session
 from .fingerprint import Difference, Fingerprint, accept_or_refuse, differences
-from .names import EPOCH_WORD, FINAL_WORD, STEP_WORD
 from .rng import Streams
 from .weights import load_weights, save_weights, write_torch_file
 
 FORMAT = 1
 WEIGHTS, TRAINING, PROGRESS, KOHYA = "weights.safetensors", "training.pt", "progress.json", "train_state.json"
-STATE_NAME = re.compile(r"(?P<run>.*?)(-step\d{8}|-\d{6})?-state|(?P<job>step)-\d+", re.DOTALL)
 PLAIN = (str, int, float, bool, type(None), Tensor, torch.dtype, torch.device, torch.Size)
 
 
@@ -124,7 +119,7 @@ def load_state(
     """
     faults = faults_of(folder, hashes=True)
     if faults:
-        raise _damaged(folder, faults)
+        raise damaged(folder, faults)
     manifest = read_manifest(folder)
     version = manifest.facts.get("format", 0) if manifest else 0
     if version != FORMAT:
@@ -139,51 +134,9 @@ def load_state(
         accepted = accept_or_refuse(differences(before, now), allow_changes, str(folder))
         state = _assemble(folder, progress, before)
     except (OSError, ValueError, KeyError, TypeError, ModelFileError, pickle.UnpicklingError, RuntimeError) as error:
-        raise _damaged(folder, [f"it cannot be read: {error}"]) from error
+        raise damaged(folder, [f"it cannot be read: {error}"]) from error
     state.accepted_changes += [one.name for one in accepted if one.name not in state.accepted_changes]
     return state, accepted
-
-
-def choose_state(path: Path) -> tuple[Path, list[str]]:
-    """The state that `--resume` means, and lines to tell the user.
-
-    Args:
-        path: a state, or a folder of states such as a job's `checkpoints`.
-
-    A damaged state is replaced by the next older whole one of the same run; states are ordered by their step.
-
-    Raises:
-        ResumeError: there is no whole state.
-    """
-    if not path.is_dir():
-        raise ResumeError(where=str(path), what="There is no such folder.", fix="Give the folder of a saved state.")
-    faults = faults_of(path, hashes=True)
-    if not faults:
-        return path, []
-    inside = _newest_whole(_states_in(path))
-    if inside is not None:
-        return inside, [f"Resuming from {inside.name}, the newest whole state in {path.name}."]
-    limit = _step_of(path)
-    older = [
-        state
-        for state in _states_in(path.parent)
-        if state != path and _run_of(state) == _run_of(path) and (limit is None or (_step_of(state) or 0) <= limit)
-    ]
-    whole = _newest_whole(older)
-    if whole is None:
-        raise _damaged(path, faults)
-    return whole, [f"{path.name} cannot be used: {faults[0]} Resuming from {whole.name}, the next older one."]
-
-
-def state_to_resume(settings: Settings) -> Path | None:
-    """What this run goes on from: `--resume`, else the states that earlier attempts of its job left, else nothing."""
-    asked, job = settings[ResumeOptions].resume, settings[JobOptions].job_dir
-    if asked is not None:
-        return Path(asked)
-    checkpoints = None if job is None else Path(job) / "checkpoints"
-    if checkpoints is None or not checkpoints.is_dir() or _newest_whole(_states_in(checkpoints)) is None:
-        return None
-    return checkpoints
 
 
 def session_of(path: Path) -> Session:
@@ -196,7 +149,7 @@ def session_of(path: Path) -> Session:
     try:
         return Session(**json.loads((folder / PROGRESS).read_text("utf-8"))["session"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, [f"it cannot be read: {error}"]) from error
+        raise damaged(folder, [f"it cannot be read: {error}"]) from error
 
 
 def restore_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
@@ -255,44 +208,5 @@ def _assemble(folder: Path, progress: dict[str, Any], fingerprint: Fingerprint) 
     )
 
 
-def _states_in(folder: Path) -> list[Path]:
-    """Finished states in a folder, oldest step first; their hashes are not looked at."""
-    states = [entry for entry in folder.iterdir() if STATE_NAME.fullmatch(entry.name) and _step_of(entry) is not None]
-    return sorted(states, key=lambda state: (_step_of(state), state.name))
-
-
-def _newest_whole(states: list[Path]) -> Path | None:
-    return next((state for state in reversed(states) if not faults_of(state, hashes=True)), None)
-
-
-def _step_of(state: Path) -> int | None:
-    manifest = read_manifest(state)
-    step = manifest.facts.get("step") if manifest else None
-    return step if isinstance(step, int) else None
-
-
-def _run_of(state: Path) -> str | None:
-    """What states of one run have in common in their names; kohya's words for a run without a name are the same run."""
-    match = STATE_NAME.fullmatch(state.name)
-    name = (match["run"] or match["job"]) if match else None
-    return "" if name in (FINAL_WORD, EPOCH_WORD, STEP_WORD) else name
-
-
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def _damaged(folder: Path, faults: list[str]) -> ResumeError:
-    if (folder / "optimizer.bin").exists() or (folder / "random_states_0.pkl").exists():
-        return ResumeError(
-            where=str(folder),
-            what="It is a state of sd-scripts (accelerate), which cannot be continued here.",
-            why="Its random streams and order of pictures are another program's.",
-            fix="Start from the LoRA file of that moment with --network_weights.",
-        )
-    return ResumeError(
-        where=str(folder),
-        what="It is no whole state.",
-        why=" ".join(faults),
-        fix="Give an older state; a complete one has a manifest.json that agrees with its files.",
-    )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
+from ..checkpoint.choosing import choose_state
 from ..checkpoint.describe import Session
 from ..checkpoint.fingerprint import Fingerprint
 from ..checkpoint.rng import capture_streams, restore_streams
-from ..checkpoint.state import TrainState, choose_state, load_state, restore_optimizer, save_state
+from ..checkpoint.state import TrainState, load_state, restore_optimizer, save_state
 from ..data.counting import Counts
 from ..errors import UsageError
 from ..events import Report

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from ..checkpoint.choosing import state_to_resume
 from ..checkpoint.describe import RunFacts, RunMetadata, hashes_of, start_session
 from ..checkpoint.fingerprint import fingerprint_of
-from ..checkpoint.state import state_to_resume
 from ..checkpoint.weights import save_weights
 from ..data.records import Scan
 from ..events import Report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from ..checkpoint.state import state_to_resume
+from ..checkpoint.choosing import state_to_resume
 from ..checkpoint.weights import load_weights
 from ..data.dataset import BucketDataset
 from ..data.records import Scan
