@@ -7,6 +7,8 @@ from model_files import SD1_SHAPES, UNET, write_model
 from PIL import Image
 from tanren.plan import plan
 
+VAE_SHAPES = {"decoder.conv_in.weight": (8, 4, 3, 3)}
+UNET_LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
 SDXL_SHAPES = {
     **{name: shape for name, shape in SD1_SHAPES.items() if not name.startswith("cond_stage_model")},
     f"{UNET}label_emb.0.0.weight": (8, 2816),
@@ -79,6 +81,70 @@ def test_model_of_another_family_is_named_for_what_it_is(words, tmp_path):
     assert "train_network trains Stable Diffusion 1 and 2." in errors[0]
 
 
+def lora_shapes(layer=f"{UNET_LAYER}_attn2_to_k", width=16):
+    return {f"{layer}.alpha": (), f"{layer}.lora_down.weight": (4, width), f"{layer}.lora_up.weight": (8, 4)}
+
+
+def test_other_models_that_fit_are_no_problem(words, tmp_path):
+    vae = write_model(tmp_path / "vae.safetensors", VAE_SHAPES)
+    own_width = write_model(tmp_path / "small.safetensors", lora_shapes())
+    sd1_width = write_model(tmp_path / "sd1.safetensors", lora_shapes(width=768))
+
+    assert told(words, vae=vae, base_weights=own_width, network_weights=sd1_width) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (SD1_SHAPES, "lora.safetensors is a Stable Diffusion 1 model, not a LoRA."),
+        (VAE_SHAPES, "lora.safetensors is an autoencoder (VAE) alone, not a LoRA."),
+        (lora_shapes("lora_te2_text_model_encoder_layers_0_mlp_fc1"), "lora.safetensors is a LoRA for an SDXL model"),
+        (lora_shapes("lora_unet_double_blocks_0_img_attn_qkv"), "lora.safetensors is a LoRA for a FLUX.1 model"),
+        (lora_shapes(width=1024), "lora.safetensors is a LoRA for a Stable Diffusion 2 model, and the base model is a"),
+    ],
+)
+@pytest.mark.parametrize("option", ["network_weights", "base_weights"])
+@pytest.mark.rule("mdl-05")
+def test_what_is_no_lora_for_this_model_is_told_before_it_is_loaded(words, tmp_path, option, shapes, message):
+    write_model(tmp_path / "lora.safetensors", shapes)
+
+    errors, _ = told(words, **{option: tmp_path / "lora.safetensors"})
+
+    assert len(errors) == 1, errors
+    assert errors[0].startswith(f"--{option}: ")
+    assert message in errors[0]
+
+
+def test_a_lora_in_place_of_a_vae_is_told_before_the_model_is_loaded(words, tmp_path):
+    lora = write_model(tmp_path / "lora.safetensors", lora_shapes())
+
+    errors, _ = told(words, vae=lora)
+
+    assert errors == [
+        f"--vae: {lora} is a LoRA or another small network, and holds no VAE.\n  Give a VAE file or folder."
+    ]
+
+
+@pytest.mark.rule("mdl-01")
+@pytest.mark.rule("cfg-03")
+def test_damaged_models_and_a_state_that_is_none_come_in_one_report(words, tmp_path):
+    (tmp_path / "vae.safetensors").write_text("<html>404</html>")
+    (tmp_path / "lora.safetensors").write_bytes(b"")
+    (tmp_path / "x-state").mkdir()
+
+    errors, _ = told(
+        words,
+        vae=tmp_path / "vae.safetensors",
+        network_weights=tmp_path / "lora.safetensors",
+        resume=tmp_path / "x-state",
+    )
+
+    assert len(errors) == 3
+    assert "vae.safetensors is a web page" in errors[0]
+    assert "lora.safetensors" in errors[1]
+    assert "x-state: It is no whole state." in errors[2]
+
+
 @pytest.mark.rule("txt-04")
 def test_mistakes_in_the_sample_prompts_are_told_with_their_line(words, tmp_path):
     prompts = tmp_path / "prompts.txt"
@@ -100,7 +166,7 @@ def test_tracker_config_is_read_before_the_run(words, tmp_path):
 
 
 def test_more_multipliers_than_base_weights_are_refused(words, tmp_path):
-    weights = write_model(tmp_path / "lora.safetensors")
+    weights = write_model(tmp_path / "lora.safetensors", lora_shapes())
 
     errors, _ = told(words, "--base_weights", str(weights), "--base_weights_multiplier", "1", "0.5")
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .commands import Command
@@ -22,9 +19,7 @@ from .events import Report
 from .formats.base_model import kind_at
 from .formats.checkpoint_kind import CheckpointKind, base_model_problem, prediction_warnings
 from .formats.python_arguments import parse_arguments
-from .formats.sample_prompts import read_sample_prompts
-from .formats.toml_file import read_toml
-from .models.hub import is_hub_id
+from .named_files import check_files, collecting, model_path
 from .networks.lora_args import LoraArgs, parse_lora_args
 from .networks.module_names import check_module, is_own
 from .options.checks import check_initial_step, check_settings
@@ -32,19 +27,16 @@ from .options.dataset import DatasetOptions
 from .options.dataset_checks import check_plans
 from .options.dataset_file import dataset_plans
 from .options.dataset_plan import DatasetPlan
-from .options.job import JobOptions
 from .options.model import AttentionOptions, ModelOptions
 from .options.nearest import nearest
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
 from .options.optimizer_checks import check_optimizer
 from .options.optimizer_names import finds_own_rate, has_own_schedule, is_adafactor
-from .options.sampling import SamplingOptions
-from .options.saving import ResumeOptions, SavingOptions
+from .options.saving import ResumeOptions
 from .options.spec import Settings
 from .options.tracking import TrackingOptions
 from .options.training import TrainingOptions
-from .paths import resolve_user_path
 
 if TYPE_CHECKING:
     from .data.records import Scan
@@ -96,7 +88,7 @@ def examine(
     check_optimizer(settings, problems, typed_at_shell=typed_at_shell)
     lora = _check_network(settings, typed_at_shell, problems)
     base = _check_base_model(settings[ModelOptions], problems)
-    _check_files(settings, problems)
+    check_files(settings, base, problems)
     _check_packages(settings, problems)
     plans = dataset_plans(settings, problems)
     check_plans(settings, plans, command.bucket_step, problems)
@@ -141,17 +133,10 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1") or 1)
 
 
-def _collecting(problems: Problems, check: Callable[[], object]) -> None:
-    try:
-        check()
-    except UserError as problem:
-        problems.add(problem)
-
-
 def _check_network(settings: Settings, typed_at_shell: bool, problems: Problems) -> LoraArgs | None:
     options = settings[NetworkOptions]
     module = options.network_module
-    _collecting(problems, lambda: check_module(module, typed_at_shell=typed_at_shell))
+    collecting(problems, lambda: check_module(module, typed_at_shell=typed_at_shell))
     if not is_own(module):
         return None
     lora = parse_lora_args(
@@ -174,7 +159,7 @@ def _check_base_model(options: ModelOptions, problems: Problems) -> CheckpointKi
     name = options.pretrained_model_name_or_path
     if not name:
         return None
-    path = _model_path(name, "--pretrained_model_name_or_path", problems)
+    path = model_path(name, "--pretrained_model_name_or_path", problems)
     if path is None:
         return None
     try:
@@ -192,54 +177,6 @@ def _check_base_model(options: ModelOptions, problems: Problems) -> CheckpointKi
     ):
         problems.warn(warning)
     return kind
-
-
-def _model_path(name: str, where: str, problems: Problems) -> Path | None:
-    """The file or folder a name means; None for a hub id and after a complaint."""
-    if is_hub_id(name) and not Path(name).exists():
-        return None
-    is_folder = Path(name).expanduser().is_dir()
-    try:
-        return resolve_user_path(name, "folder" if is_folder else "file", where=where)
-    except UserError as problem:
-        problems.add(problem)
-        return None
-
-
-def _check_files(settings: Settings, problems: Problems) -> None:
-    network, tracking = settings[NetworkOptions], settings[TrackingOptions]
-    vae = settings[ModelOptions].vae
-    if vae:
-        _model_path(vae, "--vae", problems)
-    needed = [
-        ("--network_weights", network.network_weights, "file"),
-        ("--resume", settings[ResumeOptions].resume, "folder"),
-        ("--output_dir", settings[SavingOptions].output_dir, "new folder"),
-        ("--logging_dir", tracking.logging_dir, "new folder"),
-        ("--job_dir", settings[JobOptions].job_dir, "new folder"),
-        *(("--base_weights", name, "file") for name in network.base_weights),
-    ]
-    for where, text, kind in needed:
-        if text:
-            _collecting(problems, partial(resolve_user_path, text, kind, where=where))
-    if settings[SamplingOptions].sample_prompts:
-        _collecting(problems, lambda: _check_sample_prompts(settings, problems))
-    if tracking.log_tracker_config:
-        _collecting(problems, lambda: read_toml(_file(tracking.log_tracker_config or "", "--log_tracker_config")))
-    extra = len(network.base_weights_multiplier) - len(network.base_weights)
-    if network.base_weights and extra > 0:
-        what = f"There are {extra} more multipliers than --base_weights."
-        problems.add(UsageError(where="--base_weights_multiplier", what=what, fix="Give one per file."))
-
-
-def _check_sample_prompts(settings: Settings, problems: Problems) -> None:
-    """Read the whole file now: a mistake in it must not come up in the middle of a run."""
-    for note in read_sample_prompts(_file(settings[SamplingOptions].sample_prompts or "", "--sample_prompts")).notes:
-        problems.warn(note)
-
-
-def _file(text: str, where: str) -> Path:
-    return resolve_user_path(text, "file", where=where)
 
 
 def _check_packages(settings: Settings, problems: Problems) -> None:
@@ -301,4 +238,4 @@ def _check_schedule(settings: Settings, counts: Counts, problems: Problems) -> N
     if warmup > total:
         problems.warn(f"--lr_warmup_steps: the warm-up of {warmup} steps is longer than the run of {total}.")
     plan = Plan(total, warmup, decay, optimizer.learning_rate, options, arguments)
-    _collecting(problems, lambda: make_factor(SHAPES[name], plan))
+    collecting(problems, lambda: make_factor(SHAPES[name], plan))
