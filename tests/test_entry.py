@@ -74,6 +74,15 @@ def test_data_problem_alone_exits_with_3(good, tmp_path):
     assert main("train_network", good) == 3
 
 
+@pytest.mark.rule("cfg-03")
+def test_unknown_optimizer_is_told_before_the_model_is_loaded(good, capfd):
+    # The model of this test cannot be loaded: it has a dozen tensors.
+    assert main("train_network", good) == 4
+    assert main("train_network", [*good, "--optimizer_type=AdamX"]) == 2
+
+    assert "--optimizer_type: 'AdamX' is not a known optimizer" in capfd.readouterr().err
+
+
 def test_script_runs_by_its_path_and_returns_the_code():
     result = run("--nonsense")
 

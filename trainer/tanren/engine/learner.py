@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from ..errors import UsageError
+from ..errors import Problems, UsageError, UserError
 from ..events import Report
 from ..networks.base import LearningRates, TrainedNetwork
 from ..options.optimizer import OptimizerOptions, SchedulerOptions
 from ..options.spec import Settings
-from .lr_schedules import make_scheduler
-from .optimizers import adapted_rates, make_optimizer, weights_for_use
+from .lr_schedules import make_scheduler, scheduler_class
+from .optimizers import adapted_rates, chosen_class, make_optimizer, weights_for_use
 from .rates import Rates
+
+
+def check_learning(settings: Settings) -> None:
+    """Refuse classes and arguments that only torch and the installed packages know, before a model is loaded.
+
+    Raises:
+        UserError: all that is wrong with them.
+    """
+    scheduler = settings[SchedulerOptions].lr_scheduler_type
+    problems = Problems()
+    for check in (lambda: chosen_class(settings[OptimizerOptions]), lambda: scheduler and scheduler_class(scheduler)):
+        try:
+            check()
+        except UserError as problem:
+            problems.add(problem)
+    problems.raise_if_any()
 
 
 class Learner:

@@ -224,7 +224,7 @@ def _refuse_warmup(options: SchedulerOptions, what: str) -> None:
 
 
 def _custom(options: SchedulerOptions, optimizer: Optimizer, arguments: dict[str, Any]) -> LRScheduler:
-    kind = _scheduler_class(options.lr_scheduler_type)
+    kind = scheduler_class(options.lr_scheduler_type)
     try:
         scheduler: LRScheduler = kind(optimizer, **arguments)
     except (TypeError, ValueError) as error:
@@ -233,7 +233,12 @@ def _custom(options: SchedulerOptions, optimizer: Optimizer, arguments: dict[str
     return scheduler
 
 
-def _scheduler_class(text: str) -> Any:
+def scheduler_class(text: str) -> Any:
+    """The class that `--lr_scheduler_type` names.
+
+    Raises:
+        UsageError: there is none, or it needs what no trainer here gives.
+    """
     module_name, _, name = text.rpartition(".")
     try:
         module = importlib.import_module(module_name) if module_name else torch.optim.lr_scheduler

@@ -58,14 +58,7 @@ def make_optimizer(groups: Sequence[ParameterGroup], options: OptimizerOptions, 
         EnvironmentProblem: a package is missing.
     """
     name = options.chosen
-    known = known_optimizer(name)
-    _require_packages(name)
-    kind = _import_class(known.path) if known else _other_class(name)
-    given = parse_arguments(options.optimizer_args, ARGUMENTS)
-    arguments = {**(known.defaults if known else {}), **given}
-    if is_adafactor(name):
-        arguments["relative_step"] = steps_relatively(arguments)
-    _check_arguments(kind, arguments)
+    kind, arguments = chosen_class(options)
     sets_own_rate = is_adafactor(name) and arguments["relative_step"]
     rates = _group_rates(groups, report, none=sets_own_rate, one=finds_own_rate(name))
     parameters = [
@@ -78,6 +71,24 @@ def make_optimizer(groups: Sequence[ParameterGroup], options: OptimizerOptions, 
         _switch(optimizer, "train")
     text = ",".join(f"{key}={value}" for key, value in arguments.items())
     return MadeOptimizer(optimizer, f"{kind.__module__}.{kind.__name__}", text)
+
+
+def chosen_class(options: OptimizerOptions) -> tuple[type[Optimizer], dict[str, Any]]:
+    """The class that the options name, and its arguments; needs no parameters, so it can be asked early.
+
+    Raises:
+        UsageError: unknown name, or arguments that the class does not take.
+        EnvironmentProblem: a package is missing.
+    """
+    name = options.chosen
+    known = known_optimizer(name)
+    _require_packages(name)
+    kind = _import_class(known.path) if known else _other_class(name)
+    arguments = {**(known.defaults if known else {}), **parse_arguments(options.optimizer_args, ARGUMENTS)}
+    if is_adafactor(name):
+        arguments["relative_step"] = steps_relatively(arguments)
+    _check_arguments(kind, arguments)
+    return kind, arguments
 
 
 def is_schedule_free(optimizer: Optimizer) -> bool:

@@ -11,7 +11,7 @@ from ..data.records import Scan
 from ..engine.averages import FiniteWatch, LossAverage
 from ..engine.caching import cache_inputs
 from ..engine.continuing import start_position
-from ..engine.learner import Learner
+from ..engine.learner import Learner, check_learning
 from ..engine.loop import fit
 from ..engine.precision import choose_precision, place
 from ..engine.processes import start_processes
@@ -41,6 +41,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
         UserError: what only loading and training could show.
         StoppedOnRequest: somebody asked; everything needed to go on is saved.
     """
+    check_learning(settings)
     training = settings[TrainingOptions]
     processes = start_processes(training)
     seed = choose_seed(training, processes, state_to_resume(settings))
