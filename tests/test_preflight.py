@@ -201,5 +201,28 @@ def test_warm_up_longer_than_the_run_is_a_warning(words):
     assert warnings == ["--lr_warmup_steps: the warm-up of 500 steps is longer than the run of 10."]
 
 
+@pytest.mark.rule("cfg-03")
+def test_a_misspelled_schedule_is_told_beside_a_missing_folder(words):
+    errors, _ = told(words, train_data_dir="no-folder", lr_scheduler="cosin")
+
+    assert [error.splitlines()[0] for error in errors] == [
+        "--train_data_dir: 'no-folder' is not there.",
+        "--lr_scheduler: 'cosin' is not a known schedule.",
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "seed = \n"])
+def test_what_would_stand_in_an_unreadable_config_file_is_not_called_missing(words, tmp_path, content):
+    if content:
+        (tmp_path / "mine.toml").write_text(content)
+    only = {"network_weights": "no.safetensors", "config_file": tmp_path / "mine.toml"}
+
+    errors, _ = told(dict.fromkeys(words), **only)
+
+    assert len(errors) == 2
+    assert errors[0].startswith("--config_file ")
+    assert errors[1].startswith("--network_weights: ")
+
+
 def test_hub_ids_are_not_looked_for_on_the_disk(words):
     assert told(words, pretrained_model_name_or_path="owner/name", vae="owner/vae") == ([], [])

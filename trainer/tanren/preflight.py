@@ -94,8 +94,7 @@ def examine(
     check_plans(settings, plans, command.bucket_step, problems)
     found = scan(plans, settings[DatasetOptions], report, problems, seed=settings[TrainingOptions].seed)
     counts = _count(settings, found, processes, problems)
-    if counts:
-        _check_schedule(settings, counts, problems)
+    _check_schedule(settings, counts, problems)
     return Preflight(settings, plans, found, counts, base, lora)
 
 
@@ -118,7 +117,10 @@ def examine_all(
     for warning in later.warnings:
         problems.warn(warning)
     for problem in later.errors:
-        if unreadable.isdisjoint(_names_in(problem.where)):
+        names = _names_in(problem.where)
+        # Without its config file a run lacks everything that stands in there.
+        follows = "config_file" in unreadable and names and names.isdisjoint(settings.given)
+        if not follows and unreadable.isdisjoint(names):
             problems.add(problem)
     return found
 
@@ -213,8 +215,8 @@ def _count(settings: Settings, found: Scan, processes: int, problems: Problems) 
     return counts
 
 
-def _check_schedule(settings: Settings, counts: Counts, problems: Problems) -> None:
-    """The schedule's name, arguments and numbers, with the real length of the run."""
+def _check_schedule(settings: Settings, counts: Counts | None, problems: Problems) -> None:
+    """The schedule's name, arguments and numbers, with the real length of the run where that is known."""
     options, optimizer = settings[SchedulerOptions], settings[OptimizerOptions]
     name = options.lr_scheduler
     is_other = options.lr_scheduler_type or has_own_schedule(optimizer.chosen) or is_adafactor(optimizer.chosen)
@@ -230,12 +232,12 @@ def _check_schedule(settings: Settings, counts: Counts, problems: Problems) -> N
     except UserError:
         # check_optimizer has told it.
         return
-    total = counts.max_train_steps
+    total = counts.max_train_steps if counts else settings[TrainingOptions].max_train_steps
     warmup, decay = (
         int(value * total) if isinstance(value, float) else value
         for value in (options.lr_warmup_steps, options.lr_decay_steps)
     )
-    if warmup > total:
+    if counts and warmup > total:
         problems.warn(f"--lr_warmup_steps: the warm-up of {warmup} steps is longer than the run of {total}.")
     plan = Plan(total, warmup, decay, optimizer.learning_rate, options, arguments)
     collecting(problems, lambda: make_factor(SHAPES[name], plan))
