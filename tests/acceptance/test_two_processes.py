@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from recipes.training import TRAINER, arguments, metadata, ordinary_pictures, tensors, train
+from recipes.training import TRAINER, arguments, metadata, ordinary_pictures, same_tensors, tensors, train
 from small_datasets import noise_picture
 
 STEPS = 4
@@ -80,8 +80,11 @@ def test_two_processes_have_the_gradient_of_one_with_twice_the_batch(micro, four
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the gloo back end")
-def test_two_processes_share_out_caching_and_an_odd_number_of_batches(micro, tmp_path):
-    """Several buckets, latents from a cache on the disk, states and sample pictures: one process writes them."""
+def test_two_processes_share_the_work_and_resume_as_two(micro, tmp_path):
+    """Several buckets, latents from a cache on the disk, states and sample pictures: one process writes them.
+
+    Both go on from the state of the first epoch, without the pictures, and learn the same.
+    """
     ordinary_pictures(tmp_path / "data" / "1_waves", count=5)
     prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
     prompts.write_text("sks waves --w 64 --h 64 --s 2\n")
@@ -99,3 +102,7 @@ def test_two_processes_share_out_caching_and_an_odd_number_of_batches(micro, tmp
     ]
     assert len(list((out / "sample").iterdir())) == 2
     assert said.count("epoch 1 done") == 1
+
+    state = out / "waves-000001-state"
+    launch("torchrun", arguments(micro, tmp_path / "data", tmp_path / "again", **options, resume=state))
+    assert same_tensors(tmp_path / "again/waves.safetensors", out / "waves.safetensors")
