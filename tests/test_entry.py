@@ -74,6 +74,20 @@ def test_data_problem_alone_exits_with_3(good, tmp_path):
     assert main("train_network", good) == 3
 
 
+@pytest.mark.rule("img-01")
+def test_more_problems_than_fit_on_a_screen_are_kept_in_a_file(good, tmp_path, capfd):
+    for number in range(30):
+        (tmp_path / "pictures" / "1_cat" / f"{number}.png").write_text("no picture")
+
+    assert main("train_network", [*good, f"--data_dir={tmp_path / 'data'}"]) == 3
+
+    shown, kept = capfd.readouterr().err, (tmp_path / "data" / "problems.txt").read_text(encoding="utf-8")
+    assert shown.count("The picture cannot be read.") == 20
+    assert "… and 10 more." in shown
+    assert f"All 30 stand in {tmp_path / 'data' / 'problems.txt'}" in shown
+    assert kept.count("The picture cannot be read.") == 30
+
+
 @pytest.mark.rule("cfg-03")
 def test_unknown_optimizer_is_told_before_the_model_is_loaded(good, capfd):
     # The model of this test cannot be loaded: it has a dozen tensors.

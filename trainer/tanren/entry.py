@@ -19,7 +19,16 @@ from .checkpoint.names import FINAL_WORD
 from .commands import COMMANDS, Command
 from .console import Terminal
 from .disk import probe_writable
-from .errors import BusyError, EnvironmentProblem, Problems, StoppedOnRequest, StorageError, UsageError, UserError
+from .errors import (
+    BusyError,
+    EnvironmentProblem,
+    Problems,
+    SeveralProblems,
+    StoppedOnRequest,
+    StorageError,
+    UsageError,
+    UserError,
+)
 from .events import Report
 from .files import write_text
 from .folders import leftovers_in, sweep
@@ -27,6 +36,7 @@ from .jobs.folder import SPEC, Spec, read_spec
 from .jobs.job import RunningJob, lock_output, open_job, spec_of
 from .locks import Lock
 from .logs import also_log_to, end_logging, is_main_process, known_secrets, set_up_logging
+from .masking import mask
 from .memory_hints import memory_problem
 from .models.hub import is_hub_id
 from .options.config import ConfigOptions
@@ -37,12 +47,14 @@ from .options.parse import ParsedRun, config_path, effective_config, parse, pars
 from .options.reference import help_text
 from .options.saving import SavingOptions
 from .options.spec import Settings
+from .paths import data_folder
 from .preflight import Preflight, examine_all, process_count
 from .room import check_room, room_of, size_of
 from .stop_signals import StopOnSignal
 
 log = logging.getLogger("tanren")
 FAULT, INTERRUPTED = 1, 130
+FULL_LIST = "problems.txt"
 # Options that say where a job is, not what it does.
 OF_THE_START = frozenset(("job_dir", "data_dir"))
 
@@ -71,6 +83,7 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
         # What the settings lack, every process of a run finds; one of them says it.
         if session.is_training or is_main_process():
             _show(error)
+            session.keep_full_list(error)
     except StoppedOnRequest as error:
         code, reason = error.code, str(error) or "Stopped on request; what is needed to go on was saved."
         log.warning("%s", reason)
@@ -95,6 +108,7 @@ class Session:
         self._job: RunningJob | None = None
         self._output_lock: Lock | None = None
         self.is_training = False
+        self._data_dir: str | None = None
 
     def run(self, words: list[str]) -> None:
         """Do what the words say; raises what ends the run."""
@@ -136,10 +150,21 @@ class Session:
             end_logging()
         return code
 
+    def keep_full_list(self, problem: UserError) -> None:
+        """Write all problems to a file when the text leaves some out."""
+        if not isinstance(problem, SeveralProblems) or not problem.is_cut:
+            return
+        # The run has failed for another reason, which has been told.
+        with contextlib.suppress(UserError, OSError):
+            folder = data_folder(self._data_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = write_text(folder / FULL_LIST, mask(problem.full_text) + "\n", sync=False)
+            log.error("All %d stand in %s", len(problem.problems), path)
+
     def _settings(self, words: list[str], problems: Problems) -> tuple[ParsedRun, Spec | None]:
         """The settings, and the spec that they come from when a job was made elsewhere."""
         parsed = parse(self.command, self.chosen.groups, words, problems)
-        folder = parsed.settings[JobOptions].job_dir
+        folder, self._data_dir = parsed.settings[JobOptions].job_dir, parsed.settings[JobOptions].data_dir
         if folder is None or parsed.settings.given - OF_THE_START or problems.errors:
             return parsed, None
         spec = read_spec(Path(folder))

@@ -104,6 +104,16 @@ class SeveralProblems(UserError):
         self.code = min(problem.code for problem in self.problems)
         super().__init__(what=f"{len(self.problems)} problems were found.")
 
+    @property
+    def is_cut(self) -> bool:
+        """True when there are more than the text shows."""
+        return len(self.problems) > SHOWN_AT_ONCE
+
+    @property
+    def full_text(self) -> str:
+        """Like the text, with every problem."""
+        return "\n".join([self.what, *map(str, self.problems)])
+
     def __str__(self) -> str:
         shown = [str(problem) for problem in self.problems[:SHOWN_AT_ONCE]]
         left = len(self.problems) - len(shown)
