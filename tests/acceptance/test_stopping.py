@@ -113,3 +113,16 @@ def test_a_state_of_the_very_last_update_leads_to_the_same_final_file(micro, pic
     assert same_tensors(whole, late)
     assert lasting(whole) == lasting(late)
     assert lasting(late)["ss_epoch"] == "2"
+
+
+def test_a_run_made_longer_goes_on_where_it_ended_in_the_middle_of_an_epoch(micro, pictures, tmp_path):
+    """Six steps an epoch: the first run ends in its second epoch, the longer one in its third."""
+    options = {**LENGTH, "max_train_epochs": None}
+    train(micro, pictures, tmp_path / "short", max_train_steps=10, save_state=True, **options)
+
+    train(micro, pictures, tmp_path / "on", max_train_steps=14, resume=tmp_path / "short/waves-state", **options)
+    train(micro, pictures, tmp_path / "whole", max_train_steps=14, **options)
+
+    on, whole = (tmp_path / name / "waves.safetensors" for name in ("on", "whole"))
+    assert lasting(on) == lasting(whole)
+    assert same_tensors(on, whole)

@@ -12,6 +12,7 @@ from ..options.network import NetworkOptions
 from ..options.optimizer import OptimizerOptions
 from ..options.spec import Settings
 from .memory import peak_memory
+from .position import Position
 from .rates import Rates
 from .readback import Readback, StepNumbers
 from .run import Run
@@ -60,6 +61,7 @@ class Loop:
         self._told_nan_latents = False
         self._step_started = time.monotonic()
         self._first_step_of_epoch = run.start.step
+        self._cut_short: Position | None = None
 
     @property
     def is_done(self) -> bool:
@@ -90,6 +92,8 @@ class Loop:
         if not self.is_done:
             self._updates()
         self._tell_steps(self.readback.flush())
+        if self.is_done and self.position.batch < run.counts.batches_per_process:
+            self._cut_short = self.position
         self.position = self.position.after_epoch()
         self.report.tell("epoch", step=self.position.step, epoch=self.position.epoch, average=self.average.value)
         self.saver.after_epoch(self.position)
@@ -104,8 +108,8 @@ class Loop:
                     break
 
     def after(self) -> None:
-        """Write the final files."""
-        self.saver.finish(self.position)
+        """Write the final files. A longer run goes on inside the epoch that the last update cut short."""
+        self.saver.finish(self.position, self._cut_short)
 
     def _one_update(self, group: list[Inputs]) -> None:
         self._rates[self.position.step + 1] = self.run.learner.rates()

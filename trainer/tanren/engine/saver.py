@@ -93,13 +93,18 @@ class Saver:
             return self.folder / names.state_name(self.options, step=position.step)
         return self._automatic_folder(self._job_dir, position)
 
-    def finish(self, position: Position) -> None:
-        """The final file, and its state when asked for; waits for a full disk before giving up."""
+    def finish(self, position: Position, cut_short: Position | None = None) -> None:
+        """The final file, and its state when asked for; waits for a full disk before giving up.
+
+        Args:
+            position: after the last epoch, as the file tells.
+            cut_short: where the last update left an epoch unfinished; a run that is made longer goes on from there.
+        """
         name = names.weights_name(self.options)
         self._as_main(lambda: self._patiently(lambda: self._weights(name, position), name, position))
         if names.saves_state_at_end(self.options):
             state = self.folder / names.state_name(self.options)
-            self._as_main(lambda: self._write_state(state, position))
+            self._as_main(lambda: self._write_state(state, cut_short or position))
 
     def _save(self, position: Position, *, step: int | None = None, epoch: int | None = None) -> None:
         self._as_main(lambda: self._save_or_retry(position, step, epoch))
