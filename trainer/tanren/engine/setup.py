@@ -15,7 +15,6 @@ from ..formats.sample_prompts import read_sample_prompts
 from ..models.attention import enable_gradient_checkpointing
 from ..models.lean import make_lean
 from ..networks.base import TrainedNetwork
-from ..options.model import AttentionOptions
 from ..options.sampling import SamplingOptions
 from ..options.saving import SavingOptions
 from ..options.spec import Settings
@@ -52,9 +51,6 @@ def prepare_model(model: Model, network: TrainedNetwork, settings: Settings) -> 
         encoders = model.text_encoders if network.trains_text_encoder else []
         enable_gradient_checkpointing(model.denoiser, encoders)
         network.enable_gradient_checkpointing()
-    attention = settings[AttentionOptions]
-    if attention.torch_compile:
-        model.denoiser.compile(backend=attention.dynamo_backend)
 
 
 def make_previews(

@@ -86,11 +86,17 @@ class AttentionOptions:
     sdpa: bool = option(False, "PyTorch's own memory-efficient attention; what is used unless another is asked for.")
     xformers: bool = option(False, "xformers' attention; where it cannot be imported, PyTorch's own with a warning.")
     mem_eff_attn: bool = option(False, "Attention in slices: the least memory, slow.", level="expert")
-    torch_compile: bool = option(False, "Compile the frozen model with torch.compile; slow to start.", level="expert")
+    torch_compile: bool = option(
+        False,
+        "Compile the frozen model with torch.compile.",
+        level="expert",
+        no_effect="Its layers are fused by hand; compiling them took minutes and gained nothing.",
+    )
     # "no" is what kohya's GUI writes into its files when nothing is compiled.
     dynamo_backend: str = option(
         "inductor",
         "Back end of --torch_compile.",
+        no_effect="Nothing is compiled.",
         choices=(
             "eager",
             "aot_eager",
