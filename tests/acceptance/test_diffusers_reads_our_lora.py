@@ -58,7 +58,7 @@ def pipeline(micro, tmp_path_factory):
     folder = diffusers_folder(micro, tmp_path_factory.mktemp("diffusers"))
     with quiet_libraries():
         pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, local_files_only=True)
-    pipe.scheduler = make_sampler("ddim", "epsilon", clip_sample=False)
+    pipe.scheduler = make_sampler("ddim", "epsilon")
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -87,7 +87,7 @@ def our_network(model, file):
 
 
 def our_picture(model):
-    return np.asarray(draw_picture(model, PICTURE, clip_sample=False)).astype(int)
+    return np.asarray(draw_picture(model, PICTURE)).astype(int)
 
 
 def their_picture(pipe):
@@ -208,7 +208,7 @@ def their_unet(config, model, lora):
         text_encoder=model.text_encoders[0],
         tokenizer=clip_tokenizer(),
         unet=unet,
-        scheduler=make_sampler("ddim", "epsilon", clip_sample=False),
+        scheduler=make_sampler("ddim", "epsilon"),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

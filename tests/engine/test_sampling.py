@@ -33,13 +33,13 @@ def by_diffusers(model, picture):
         text_encoder=parts.text_encoder,
         tokenizer=model.tokenizers[0],
         unet=parts.unet,
-        scheduler=make_sampler("euler", "epsilon", clip_sample=True),
+        scheduler=make_sampler("euler", "epsilon"),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     # The pipeline rewrites the settings of the scheduler that it is made with.
-    pipeline.scheduler = make_sampler(picture.sampler, "epsilon", clip_sample=True)
+    pipeline.scheduler = make_sampler(picture.sampler, "epsilon")
     pipeline.set_progress_bar_config(disable=True)
     positive, negative = sd.encode_prompts(model, [picture.prompt], [picture.negative_prompt])
     width, height = picture.size_wh

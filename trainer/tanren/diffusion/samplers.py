@@ -65,13 +65,12 @@ class Sampler(Protocol):
         """The next latents, as `prev_sample`; ancestral kinds take a `generator` too."""
 
 
-def make_sampler(name: str, prediction_type: str, *, clip_sample: bool) -> Sampler:
+def make_sampler(name: str, prediction_type: str) -> Sampler:
     """Build a sampler over the schedule of Stable Diffusion.
 
     Args:
         name: a key of `KNOWN`.
         prediction_type: "epsilon" or "v".
-        clip_sample: keep predicted clean latents within -1..1 where the sampler can, as kohya's training samples do.
     """
     known = KNOWN[name]
     if known.scheduler == "LinearMultistep":
@@ -86,7 +85,8 @@ def make_sampler(name: str, prediction_type: str, *, clip_sample: bool) -> Sampl
         **known.arguments,
     }
     if "clip_sample" in inspect.signature(kind.__init__).parameters:
-        arguments["clip_sample"] = clip_sample
+        # Latents go far beyond -1..1: kohya's samples, which are cut there, look washed out.
+        arguments["clip_sample"] = False
     with warnings.catch_warnings():
         # diffusers announces the end of "dpmsolver", which kohya's users may still name.
         warnings.simplefilter("ignore", FutureWarning)

@@ -72,15 +72,12 @@ def picture_of(prompt: SamplePrompt, model: Model, *, sampler: str, seed: int) -
 
 
 @torch.no_grad()
-def draw_picture(
-    model: Model, picture: Picture, *, clip_sample: bool = True, on_step: Callable[[], None] = lambda: None
-) -> Image.Image:
+def draw_picture(model: Model, picture: Picture, *, on_step: Callable[[], None] = lambda: None) -> Image.Image:
     """Draw a picture.
 
     Args:
         model: with whatever network is attached to it, at its present strength.
         picture: what to draw.
-        clip_sample: see `samplers.make_sampler`.
         on_step: called after each call of the model.
 
     Raises:
@@ -88,7 +85,7 @@ def draw_picture(
     """
     family, device = model.family, model.placement.device
     generator = torch.Generator().manual_seed(picture.seed)
-    sampler = make_sampler(picture.sampler, model.prediction_type, clip_sample=clip_sample)
+    sampler = make_sampler(picture.sampler, model.prediction_type)
     sampler.set_timesteps(picture.steps, device=device)
     width, height = (side // family.latents.downscale for side in picture.size_wh)
     noise = torch.randn(1, family.latents.channels, height, width, generator=generator)
