@@ -18,6 +18,7 @@ from ..files import cut_torn_line, write_json
 from ..folders import sweep
 from ..locks import Lock
 from ..options.spec import Settings, options_of
+from ..options.tracking import ConsoleOptions
 from .control import Control
 from .derived import COMPLETED, DONE_CODE, FAILED, STOPPED, STOPPED_CODE
 from .folder import (
@@ -38,12 +39,14 @@ from .folder import (
 from .process import this_process
 from .sink import JobSink, ready_for_json
 
-# Where the program keeps its files is no part of what is trained; a job that goes on may name a state and be longer.
+# Where the program keeps its files and what the console shows is no part of what is trained; a job that goes on may name
+# a state and be longer.
 NOT_IN_SPEC = frozenset(("job_dir", "data_dir", "config_file", "output_config"))
 MAY_DIFFER = frozenset(
     (
         *("resume", "allow_changes", "initial_step", "initial_epoch", "skip_until_initial_step"),
         *("max_train_steps", "max_train_epochs"),
+        *(option.name for option in options_of(ConsoleOptions)),
     )
 )
 
