@@ -108,7 +108,9 @@ def test_a_job_killed_again_and_again_goes_on_by_itself(micro, pictures, tmp_pat
                 ended = True
             check_visible_files(out)
             check_visible_files(job / "checkpoints") if (job / "checkpoints").exists() else []
-            assert ended == (job / "result.json").exists()
+            # The result is the last thing that is written: a kill after it changes nothing any more.
+            assert (job / "result.json").exists() or not ended
+            ended = (job / "result.json").exists()
         check_same(out / "waves.safetensors", undisturbed)
         assert leftovers_of(out) == leftovers_of(job) == []
         result = json.loads((job / "result.json").read_text("utf-8"))
