@@ -5,14 +5,13 @@ PYTHONPATH=trainer python tools/micro_model/pack.py WORK_DIR trainer/tanren/asse
 
 import argparse
 import hashlib
-import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from configs import MICRO_SD, MicroConfig
 from safetensors.numpy import load_file
+from tanren.formats.safetensors_header import header_bytes, lay_out
 from tanren.models import unet_keys, vae_keys
 from tanren.models.configs import CONFIG_ENTRY, Configs, header_entry
 
@@ -59,18 +58,10 @@ def metadata(config: MicroConfig) -> dict[str, str]:
 
 
 def safetensors_bytes(tensors: Tensors, entries: Mapping[str, str]) -> bytes:
-    """The file with everything in sorted order; the library's own writer leaves the order of metadata open."""
-    header: dict[str, object] = {"__metadata__": dict(sorted(entries.items()))}
-    parts: list[bytes] = []
-    place = 0
-    for name, tensor in sorted(tensors.items()):
-        data = np.ascontiguousarray(tensor).tobytes()
-        header[name] = {"dtype": "F16", "shape": list(tensor.shape), "data_offsets": [place, place + len(data)]}
-        parts.append(data)
-        place += len(data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + b"".join(parts)
+    """The whole file in memory; sizes and order are the library's, and nothing in it depends on the run."""
+    placed = lay_out((name, "F16", tensor.shape) for name, tensor in tensors.items())
+    payload = b"".join(tensors[name].tobytes() for name in placed)
+    return header_bytes(entries, placed) + payload
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from muon import MovingAverage, MuonWithAdamW
 from pictures import draw_busy, draw_world, to_pixels
 from torch import Tensor
 
-CROP_STEPS = 5500  # on 32-pixel crops: four times cheaper, and steps are what it needs
-WHOLE_STEPS = 1800
+CROP_STEPS = 5000  # on 32-pixel crops: four times cheaper, and steps are what it needs
+WHOLE_STEPS = 1600
 CROP = 32
 BATCH = 8
 LATENT_NOISE = 0.08  # deviations
@@ -51,8 +51,7 @@ def train() -> AutoencoderKL:
         mean = vae.encode(pixels).latent_dist.mean
         latents = whitening.whiten(mean)
         restored = vae.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
-        # The small pull on the latents keeps the encoder from outrunning the statistics.
-        loss = picture_loss(restored, pixels) + 1e-3 * latents.square().mean()
+        loss = picture_loss(restored, pixels) + 0.01 * distance_from_white(latents)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step(learning_rate(step, total))
@@ -61,7 +60,8 @@ def train() -> AutoencoderKL:
         if (step + 1) % 250 == 0:
             recent = sum(losses[-250:]) / 250
             seconds = time.process_time() - started
-            print(f"step {step + 1}/{total}  L1 {recent:.4f}  {seconds:.0f} CPU s", flush=True)
+            weakest = whitening.weakest_direction()
+            print(f"step {step + 1}/{total}  L1 {recent:.4f}  weakest {weakest:.1e}  {seconds:.0f} CPU s", flush=True)
     average.swap()
     fold_whitening(vae, whitening, pools)
     return vae.eval()
@@ -119,29 +119,41 @@ class RunningWhitening:
     """
 
     def __init__(self, channels: int) -> None:
-        self.mean = torch.zeros(channels)
-        self.covariance = torch.eye(channels)
+        self.mean = torch.zeros(channels, dtype=torch.float64)
+        self.covariance = torch.eye(channels, dtype=torch.float64)
         self.steps = 0
 
     def whiten(self, latents: Tensor) -> Tensor:
         self.steps += 1
         with torch.no_grad():
-            samples = latents.transpose(0, 1).flatten(1)
+            samples = latents.transpose(0, 1).flatten(1).double()
             rate = max(0.02, 1 / self.steps)
             self.mean.lerp_(samples.mean(1), rate)
             centered = samples - self.mean[:, None]
             self.covariance.lerp_(centered @ centered.T / samples.shape[1], rate)
-        return torch.einsum("oi,bihw->bohw", self.matrix, latents - self.mean[:, None, None])
+        centered_latents = latents - self.mean[:, None, None].float()
+        return torch.einsum("oi,bihw->bohw", self.matrix.float(), centered_latents)
 
     @property
     def matrix(self) -> Tensor:
         return inverse_root(self.covariance)
 
+    def weakest_direction(self) -> float:
+        """Variance of the direction that varies least, as a share of the strongest; near 0 it carries nothing."""
+        values = torch.linalg.eigvalsh(self.covariance)
+        return float(values[0] / values[-1])
+
+
+def distance_from_white(latents: Tensor) -> Tensor:
+    """How far the batch's own covariance is from the identity; keeps directions from fading and from running away."""
+    samples = latents.transpose(0, 1).flatten(1)
+    return (torch.cov(samples) - torch.eye(len(samples))).square().sum()
+
 
 def inverse_root(covariance: Tensor) -> Tensor:
-    """The symmetric matrix that whitens, C**(-1/2); directions without variance are not blown up beyond 1:100."""
+    """The symmetric matrix that whitens, C**(-1/2); directions without variance are not blown up beyond 1:10000."""
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors @ torch.diag(values.clamp(min=1e-4 * float(values.max())).rsqrt()) @ vectors.T
+    return vectors @ torch.diag(values.clamp(min=1e-8 * float(values.max())).rsqrt()) @ vectors.T
 
 
 @torch.no_grad()
@@ -155,8 +167,8 @@ def fold_whitening(vae: AutoencoderKL, trained: RunningWhitening, pools: list[tu
     latents = torch.cat(means, dim=1).double()
     center = latents.mean(1)
     matrix = inverse_root(torch.cov(latents)) / MICRO_SD.latent_scale
-    undo = trained.matrix.double() @ torch.linalg.inv(matrix)
-    shift = trained.matrix.double() @ (center - trained.mean.double())
+    undo = trained.matrix @ torch.linalg.inv(matrix)
+    shift = trained.matrix @ (center - trained.mean)
 
     channels = len(center)
     encode, decode = vae.quant_conv, vae.post_quant_conv

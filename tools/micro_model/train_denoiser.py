@@ -1,9 +1,12 @@
 """Step 2: the text encoder and the U-Net, from nothing, on latents cached in memory.
 
-    PYTHONPATH=trainer torchrun --nproc_per_node 2 tools/micro_model/train_denoiser.py WORK_DIR
+    PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR
+    PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 2
+    PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 3
 
-WORK_DIR holds the autoencoder of step 1. Two processes of 32 pictures are meant; each averages its gradients with the
-other. The last two fifths of the steps mix the picture sizes, one size per step.
+WORK_DIR holds the autoencoder of step 1. The first round ends with a mixture of the picture sizes, one size per step;
+the others go on from its weights with all of them. Under `torchrun --nproc_per_node 2` the batch is shared out and
+gradients are averaged, which is faster where two cores are free.
 """
 
 import argparse
@@ -35,18 +38,65 @@ from tanren.micro.world import (
 )
 from tanren.models.clip_tokenizer import EOS_TOKEN_ID, clip_tokenizer
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
-STEPS = 6000
-MIXED_SIZES_FROM = 0.6  # share of the steps
-FULL_LENGTH_FROM = 0.75
-BATCH_PER_PROCESS = 32
+BATCH = 64
 PICTURES = {(64, 64): 16000, (96, 64): 5000, (64, 96): 5000, (96, 96): 5000}
 SHORT_CAPTION = 24  # tokens; the longest caption of the world has 14
 EMPTY_CAPTIONS = 0.1
 STRANGE_WORDS = 0.15  # captions with one random token in them, so that unknown words change nothing
 NOISE_BIAS = 0.6  # timestep = 1000 * u**0.6: shapes are decided where noise is high
 SEED = 3
+
+
+@dataclass(frozen=True)
+class Round:
+    """One schedule from warm-up to the end of a cosine; shares are of its steps.
+
+    Attributes:
+        peak: factor of the learning rates.
+        constant_until: share before the cosine begins.
+        mixed_from: share before which all pictures are 64x64.
+        full_length_from: share before which captions are cut to SHORT_CAPTION tokens.
+        other_sizes: share of the mixed steps that take another size than 64x64.
+        even_cost: larger pictures come in smaller batches, so that every step takes the same time.
+    """
+
+    steps: int
+    peak: float
+    constant_until: float
+    mixed_from: float
+    full_length_from: float
+    seed: int
+    other_sizes: float = 0.6
+    even_cost: bool = False
+
+    def batch(self, size_wh: tuple[int, int]) -> int:
+        """Pictures of this size in one step, all processes together."""
+        return BATCH * 64 * 64 // (size_wh[0] * size_wh[1]) if self.even_cost else BATCH
+
+    def learning_rate(self, step: int) -> float:
+        """Factor of the learning rates: up in 30 steps, constant, then a cosine to 2 percent of the peak."""
+        if step < 30:
+            return self.peak * (step + 1) / 30
+        progress = max(0.0, step / self.steps - self.constant_until) / (1 - self.constant_until)
+        return self.peak * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+
+
+ROUNDS = {
+    1: Round(5000, peak=1.0, constant_until=0.25, mixed_from=0.6, full_length_from=0.75, seed=SEED),
+    2: Round(1600, peak=0.4, constant_until=0.1, mixed_from=0.0, full_length_from=0.6, seed=SEED + 1),
+    3: Round(
+        2000,
+        peak=0.5,
+        constant_until=0.25,
+        mixed_from=0.0,
+        full_length_from=0.7,
+        seed=SEED + 2,
+        other_sizes=0.75,
+        even_cost=True,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -90,23 +140,28 @@ class TrainedRows(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work_dir", type=Path)
-    work_dir = parser.parse_args().work_dir
+    parser.add_argument("--round", type=int, choices=sorted(ROUNDS), default=1)
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
-    train(work_dir)
+    train(arguments.work_dir, ROUNDS[arguments.round], goes_on=arguments.round > 1)
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def train(work_dir: Path) -> None:
+def train(work_dir: Path, plan: Round, goes_on: bool) -> None:
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     vae = AutoencoderKL.from_pretrained(work_dir / "vae").eval()
     tokenizer = clip_tokenizer()
     pools = cache_latents(vae, work_dir, rank)
 
-    torch.manual_seed(SEED)
-    text_encoder, unet = build_text_encoder(MICRO_SD), build_unet(MICRO_SD)
+    torch.manual_seed(plan.seed)
+    if goes_on:
+        text_encoder = CLIPTextModel.from_pretrained(work_dir / "text_encoder").train()
+        unet = UNet2DConditionModel.from_pretrained(work_dir / "unet").train()
+    else:
+        text_encoder, unet = build_text_encoder(MICRO_SD), build_unet(MICRO_SD)
     rows = TrainedRows(text_encoder.embeddings.token_embedding, world_tokens(tokenizer))
     text_encoder.embeddings.token_embedding = rows
     unet.to(memory_format=torch.channels_last)
@@ -116,28 +171,27 @@ def train(work_dir: Path) -> None:
     parameters = [*weights, rows.rows]
     average = MovingAverage(parameters, decay=0.998)
 
-    torch.manual_seed(SEED + 100 + rank)
-    rng = np.random.default_rng(SEED + 100 + rank)
-    sizes_rng = np.random.default_rng(SEED)  # the same in all processes: a step has one size
+    torch.manual_seed(plan.seed + 100 + rank)
+    rng = np.random.default_rng(plan.seed + 100 + rank)
+    sizes_rng = np.random.default_rng(plan.seed)  # the same in all processes: a step has one size
     started, losses = time.time(), []
-    for step in range(STEPS):
-        progress = step / STEPS
-        size_wh, length = draw_step_kind(progress, sizes_rng)
+    for step in range(plan.steps):
+        size_wh, length = draw_step_kind(plan, step / plan.steps, sizes_rng)
         pool = pools[size_wh]
-        chosen = rng.integers(0, len(pool.scenes), BATCH_PER_PROCESS)
+        chosen = rng.integers(0, len(pool.scenes), plan.batch(size_wh) // processes)
         ids = draw_token_ids([pool.scenes[place] for place in chosen], tokenizer, length, rng)
         loss = denoising_loss(unet, text_encoder(input_ids=ids).last_hidden_state, pool, torch.from_numpy(chosen))
         optimizer.zero_grad()
         loss.backward()
         if processes > 1:
             average_gradients(parameters, processes)
-        optimizer.step(learning_rate(step))
+        optimizer.step(plan.learning_rate(step))
         average.update()
         losses.append(loss.item())
         if (step + 1) % 100 == 0 and rank == 0:
             recent = sum(losses[-100:]) / 100
-            print(f"step {step + 1}/{STEPS}  loss {recent:.4f}  {time.time() - started:.0f} s", flush=True)
-        if ((step + 1) % 500 == 0 or step + 1 == STEPS) and rank == 0:
+            print(f"step {step + 1}/{plan.steps}  loss {recent:.4f}  {time.time() - started:.0f} s", flush=True)
+        if ((step + 1) % 500 == 0 or step + 1 == plan.steps) and rank == 0:
             average.swap()
             save_and_look(work_dir, MicroModel(tokenizer, text_encoder, unet, vae), rows)
             average.swap()
@@ -177,12 +231,12 @@ def world_tokens(tokenizer: CLIPTokenizer) -> list[int]:
     return sorted({token for word in words for token in tokenizer(word).input_ids})
 
 
-def draw_step_kind(progress: float, rng: np.random.Generator) -> tuple[tuple[int, int], int]:
+def draw_step_kind(plan: Round, progress: float, rng: np.random.Generator) -> tuple[tuple[int, int], int]:
     """Picture size and caption length of one step."""
     size_wh = PICTURE_SIZES_WH[0]
-    if progress >= MIXED_SIZES_FROM and rng.random() < 0.6:
+    if progress >= plan.mixed_from and rng.random() < plan.other_sizes:
         size_wh = PICTURE_SIZES_WH[int(rng.integers(1, len(PICTURE_SIZES_WH)))]
-    is_long = progress >= FULL_LENGTH_FROM or rng.random() < 0.1
+    is_long = progress >= plan.full_length_from or rng.random() < 0.1
     return size_wh, 77 if is_long else SHORT_CAPTION
 
 
@@ -218,14 +272,6 @@ def average_gradients(parameters: list[nn.Parameter], processes: int) -> None:
     flat /= processes
     for parameter, gradient in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         parameter.grad.copy_(gradient.view_as(parameter))
-
-
-def learning_rate(step: int) -> float:
-    """Short warm-up, constant for a quarter, then a cosine to 2 percent."""
-    if step < 30:
-        return (step + 1) / 30
-    progress = max(0.0, step / STEPS - 0.25) / 0.75
-    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress))
 
 
 def save_and_look(work_dir: Path, model: MicroModel, rows: TrainedRows) -> None:
