@@ -39,8 +39,8 @@ from .folder import (
 from .process import this_process
 from .sink import JobSink, ready_for_json
 
-# Where the program keeps its files and what the console shows is no part of what is trained; a job that goes on may name
-# a state and be longer.
+# Where the program keeps its files and what the console shows is no part of what is trained; a job that goes on may
+# name a state and be longer.
 NOT_IN_SPEC = frozenset(("job_dir", "data_dir", "config_file", "output_config"))
 MAY_DIFFER = frozenset(
     (
