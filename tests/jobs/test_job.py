@@ -103,10 +103,8 @@ def test_a_folder_of_a_run_with_other_settings_is_refused(folder):
 
     with pytest.raises(UsageError, match="other settings: network_dim, unet_lr"):
         open_job(folder, Spec("train_network", {"network_dim": 4, "seed": 1, "unet_lr": 1.0}))
-    open_job(
     goes_on = {**SPEC.options, "resume": "x", "max_train_steps": 9, "console_log_simple": True}
     open_job(folder, Spec("train_network", goes_on)).finish(0)
-    ).finish(0)
     assert read_spec(folder) == SPEC
 
 
