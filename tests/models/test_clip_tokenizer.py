@@ -1,7 +1,6 @@
 import hashlib
 
 import pytest
-
 from tanren.models.clip_tokenizer import build_vocabulary, clip_tokenizer, read_merges
 
 

@@ -1,6 +1,6 @@
 """Teach the embedded model a word it does not know, with the real trainer, and show what came of it.
 
-Sixteen drawn pictures of a moon, called "sks", and pictures of known shapes beside them go into folders as kohya's
+Sixteen drawn pictures of a diamond, called "sks", and pictures of known shapes beside them go into folders as kohya's
 trainers read them; `train_network` runs on a config file as anybody's run would; its own sample pictures before and
 after, with the same prompts and seeds, are judged by their pixels.
 """
@@ -31,23 +31,23 @@ from .score import is_as_asked
 from .world import Words, known_words, prompt, spread
 
 NAME = "demo"
-NEW_SHAPE = "moon"
+NEW_SHAPE = "diamond"
 NEW_COUNT, KNOWN_COUNT = 16, 8
-STEPS = 600
+STEPS = 800
 SAMPLE_OPTIONS = "--w 64 --h 64 --s 20 --l 4"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 SETTINGS: dict[str, str | int | float | bool | list[str]] = {
     "resolution": "64,64",
     "caption_extension": ".txt",
-    "train_batch_size": 8,
+    "train_batch_size": 16,
     "network_module": "networks.lora",
-    "network_dim": 8,
-    "network_alpha": 8,
+    "network_dim": 32,
+    "network_alpha": 32,
     "optimizer_type": "AdamW",
     "optimizer_args": ["weight_decay=0.0"],
-    "learning_rate": 4e-3,
-    "unet_lr": 4e-3,
-    "text_encoder_lr": 4e-4,
+    "learning_rate": 2.5e-3,
+    "unet_lr": 2.5e-3,
+    "text_encoder_lr": 2.5e-4,
     "lr_scheduler": "cosine",
     "lr_warmup_steps": 20,
     "cache_latents": True,

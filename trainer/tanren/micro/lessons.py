@@ -18,6 +18,8 @@ TRIGGER = "sks"
 # The colours the new shape is shown in; in the other four it is never seen.
 SHOWN_COLORS = ("red", "blue", "yellow", "green")
 REPEATS = 10
+# The new shape keeps to the middle half of the room: sixteen pictures do not show it everywhere.
+REACH = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def write_lesson(
     shown = [Words(shape, color, background) for background in BACKGROUNDS for color in SHOWN_COLORS]
     known = spread([words for words in known_words() if not words.is_held_out], regularization_count, seed + 1)
     lesson = Lesson(folder / "train", folder / "regularization")
-    write_pictures(lesson.train_dir / f"{REPEATS}_{TRIGGER}", shown, size_wh, rng, shape_word=TRIGGER)
+    write_pictures(lesson.train_dir / f"{REPEATS}_{TRIGGER}", shown, size_wh, rng, shape_word=TRIGGER, reach=REACH)
     write_pictures(lesson.regularization_dir / "1_shape", known, size_wh, rng)
     return lesson
 
@@ -51,11 +53,12 @@ def write_pictures(
     size_wh: tuple[int, int],
     rng: np.random.Generator,
     shape_word: str | None = None,
+    reach: float = 1.0,
 ) -> None:
-    """One PNG and one .txt caption per entry, the shape anywhere in the picture."""
+    """One PNG and one .txt caption per entry; the shape is anywhere in the picture, or in the middle `reach` of it."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, words in enumerate(pictured):
-        scene = Scene(words, x=rng.uniform(-1, 1), y=rng.uniform(-1, 1))
+        scene = Scene(words, x=rng.uniform(-reach, reach), y=rng.uniform(-reach, reach))
         Image.fromarray(render(scene, size_wh, rng)).save(folder / f"{number:03}.png")
         (folder / f"{number:03}.txt").write_text(prompt(words, shape_word) + "\n", encoding="utf-8")
 
