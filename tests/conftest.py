@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 
 import pytest
 from tanren.verification import find_browser
@@ -10,6 +11,11 @@ from tanren.verification import find_browser
 
 def pytest_addoption(parser):
     parser.addoption("--proof", action="store_true", help="run the long tests too")
+
+
+def pytest_configure(config):
+    # A shell that starts the tests in the background lets them, and every program they start, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -4,10 +4,9 @@ from tanren.models.micro import micro_sd_path
 
 
 @pytest.fixture(scope="session")
-def micro(tmp_path_factory):
-    """The embedded model; a random one of the same shape until it is there."""
-    path = micro_sd_path()
-    return path if path.exists() else training.base_model(tmp_path_factory.mktemp("model"))
+def micro():
+    """The embedded model."""
+    return micro_sd_path()
 
 
 @pytest.fixture(scope="session")

@@ -29,16 +29,16 @@ def test_the_config_file_is_understood_without_a_problem_or_warning(folder):
     settings = parse("train_network", COMMANDS["train_network"].groups, [f"--config_file={config}"], problems).settings
     assert (problems.errors, problems.warnings) == ([], [])
     assert settings[TrainingOptions].max_train_steps == 12
-    assert settings[NetworkOptions].network_dim == 8
+    assert settings[NetworkOptions].network_dim == demonstration.SETTINGS["network_dim"]
 
 
 def test_half_of_the_new_words_colours_were_never_shown():
     samples = demonstration._samples()
     assert [sample.is_new for sample in samples] == [True] * 16 + [False] * 8
     new = [sample for sample in samples if sample.is_new]
-    assert all("sks" in sample.text and sample.words.shape == "moon" for sample in new)
+    assert all("sks" in sample.text and sample.words.shape == demonstration.NEW_SHAPE for sample in new)
     assert len({sample.words for sample in new}) == 16
-    assert not any("moon" in sample.text for sample in samples)
+    assert not any(demonstration.NEW_SHAPE in sample.text for sample in samples)
     assert all(" --d 10" in line for line in demonstration._prompt_lines(samples))
 
 
