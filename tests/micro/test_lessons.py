@@ -12,7 +12,7 @@ def read(picture: Path) -> tuple[np.ndarray, str]:
 
 def test_a_lesson_shows_sixteen_moons_under_the_trigger_word(tmp_path: Path):
     lesson = write_lesson(tmp_path)
-    pictures = sorted((lesson.train_dir / "10_sks").glob("*.png"))
+    pictures = sorted((lesson.train_dir / "20_sks").glob("*.png"))
 
     assert len(pictures) == 16
     caption = read(pictures[0])[1]
@@ -34,7 +34,7 @@ def test_a_lesson_brings_known_shapes_for_regularization(tmp_path: Path):
 def test_pictures_have_the_size_asked_for(tmp_path: Path):
     lesson = write_lesson(tmp_path, size_wh=(96, 64), regularization_count=1)
 
-    assert Image.open(lesson.train_dir / "10_sks" / "000.png").size == (96, 64)
+    assert Image.open(lesson.train_dir / "20_sks" / "000.png").size == (96, 64)
 
 
 def test_the_same_seed_writes_the_same_files(tmp_path: Path):

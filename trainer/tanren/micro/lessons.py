@@ -1,6 +1,6 @@
 """Picture folders that teach a micro model something new, laid out as kohya's trainers read them.
 
-`write_lesson` makes two folders: `train/10_sks` with a shape the model has never seen, captioned with a trigger word,
+`write_lesson` makes two folders: `train/20_sks` with a shape the model has never seen, captioned with a trigger word,
 and `regularization/1_shape` with shapes it knows, so that the new word does not leak into the old ones.
 """
 
@@ -17,7 +17,7 @@ from .world import BACKGROUNDS, COLORS, Scene, Words, known_words, prompt, sprea
 TRIGGER = "sks"
 # The colours the new shape is shown in; in the other four it is never seen.
 SHOWN_COLORS = ("red", "blue", "yellow", "green")
-REPEATS = 10
+REPEATS = 20
 # The new shape keeps to the middle half of the room: sixteen pictures do not show it everywhere.
 REACH = 0.5
 
@@ -33,7 +33,7 @@ class Lesson:
 def write_lesson(
     folder: Path,
     shape: str = "moon",
-    regularization_count: int = 96,
+    regularization_count: int = 320,
     size_wh: tuple[int, int] = (64, 64),
     seed: int = 11,
 ) -> Lesson:
