@@ -63,3 +63,10 @@ def test_settings_of_a_way_of_working_that_is_not_ours_are_accepted_with_a_line(
     assert problems.errors == []
     assert len(problems.warnings) == 1
     assert problems.warnings[0].startswith(f"--{name} has no effect here. ")
+
+
+def test_every_option_has_a_short_label_of_its_own():
+    for command in COMMANDS.values():
+        labels = [option.text.label for group in command.groups for option in options_of(group)]
+        assert all(0 < len(label) <= 32 for label in labels)
+        assert len(labels) == len(set(labels))

@@ -15,7 +15,12 @@ class ConfigOptions:
         None,
         "TOML file with options by name; section names carry no meaning. What is typed on the command line wins. "
         "The suffix .toml is added when it is missing.",
+        label="Config file",
         level="basic",
         path="file",
     )
-    output_config: bool = option(False, "Write the effective options to --config_file and end; nothing is trained.")
+    output_config: bool = option(
+        False,
+        "Write the effective options to --config_file and end; nothing is trained.",
+        label="Write the config file",
+    )

@@ -14,12 +14,14 @@ class JobOptions:
     job_dir: str | None = option(
         None,
         "Run as a job: events, control, result and checkpoints live in this folder.",
+        label="Job folder",
         level="expert",
         path="folder",
     )
     data_dir: str | None = option(
         None,
         "Folder of runs, caches and presets; TANREN_DATA names it too.",
+        label="Data folder",
         aliases=("data-dir",),
         level="expert",
         path="folder",

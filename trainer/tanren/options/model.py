@@ -15,58 +15,78 @@ class ModelOptions:
     pretrained_model_name_or_path: str | None = option(
         None,
         "Base model: a .safetensors or .ckpt file, a diffusers folder, or a hub id.",
+        label="Base model",
         level="basic",
         saved_as="ss_sd_model_name",
         path="file or folder",
     )
-    v2: bool = option(False, "The base model is Stable Diffusion 2.x.", level="basic", saved_as="ss_v2")
+    v2: bool = option(
+        False, "The base model is Stable Diffusion 2.x.", label="Stable Diffusion 2.x", level="basic", saved_as="ss_v2"
+    )
     v_parameterization: bool = option(
-        False, "The base model predicts velocity (SD 2.x 768 and other v-prediction models)."
+        False,
+        "The base model predicts velocity (SD 2.x 768 and other v-prediction models).",
+        label="v-prediction model",
     )
     zero_terminal_snr: bool = option(
         False,
         "Rescale the noise schedule so that the last timestep holds no signal; for models trained that way.",
+        label="Zero terminal SNR",
         level="expert",
         saved_as="ss_zero_terminal_snr",
     )
     vae: str | None = option(
         None,
         "Another VAE in place of the base model's: a file, a diffusers folder or a hub id.",
+        label="Other VAE",
         saved_as="ss_vae_name",
         path="file or folder",
     )
-    no_half_vae: bool = option(False, "Keep the VAE in float32 under fp16 or bf16, against black pictures.")
+    no_half_vae: bool = option(
+        False, "Keep the VAE in float32 under fp16 or bf16, against black pictures.", label="VAE in float32"
+    )
     tokenizer_cache_dir: str | None = option(
         None,
         "Folder with tokenizers for use without a network.",
+        label="Tokenizer folder",
         level="expert",
         no_effect="CLIP's tokenizer is part of the package, nothing has to be fetched.",
         path="folder",
     )
     disable_mmap_load_safetensors: bool = option(
-        False, "Read safetensors into memory instead of mapping them; faster on WSL.", level="expert"
+        False,
+        "Read safetensors into memory instead of mapping them; faster on WSL.",
+        label="Load without memory mapping",
+        level="expert",
     )
     lowram: bool = option(
         False,
         "Load models straight to the GPU, for machines with less memory than GPU memory.",
+        label="Little main memory",
         no_effect="Models are always loaded straight to where they compute.",
         saved_as="ss_lowram",
     )
     highvram: bool = option(
         False,
         "Do not free GPU memory between batches while latents are cached.",
+        label="Plenty of GPU memory",
         level="expert",
         no_effect="It is never freed between batches, which would only cost time.",
     )
     clip_skip: int | None = option(
         None,
         "Use the output of this layer of the text encoder, counted from the end; 2 for most anime models.",
+        label="CLIP skip",
         minimum=1,
         maximum=24,
         saved_as="ss_clip_skip",
     )
     max_token_length: int | None = option(
-        None, "Longest caption in tokens; not given means 75.", choices=(75, 150, 225), saved_as="ss_max_token_length"
+        None,
+        "Longest caption in tokens; not given means 75.",
+        label="Longest caption (tokens)",
+        choices=(75, 150, 225),
+        saved_as="ss_max_token_length",
     )
 
     rules = (
@@ -83,12 +103,23 @@ class ModelOptions:
 class AttentionOptions:
     """How attention is computed and compiled."""
 
-    sdpa: bool = option(False, "PyTorch's own memory-efficient attention; what is used unless another is asked for.")
-    xformers: bool = option(False, "xformers' attention; where it cannot be imported, PyTorch's own with a warning.")
-    mem_eff_attn: bool = option(False, "Attention in slices: the least memory, slow.", level="expert")
+    sdpa: bool = option(
+        False,
+        "PyTorch's own memory-efficient attention; what is used unless another is asked for.",
+        label="PyTorch attention (SDPA)",
+    )
+    xformers: bool = option(
+        False,
+        "xformers' attention; where it cannot be imported, PyTorch's own with a warning.",
+        label="xformers attention",
+    )
+    mem_eff_attn: bool = option(
+        False, "Attention in slices: the least memory, slow.", label="Attention in slices", level="expert"
+    )
     torch_compile: bool = option(
         False,
         "Compile the frozen model with torch.compile.",
+        label="Compile the model",
         level="expert",
         no_effect="Its layers are fused by hand; compiling them took minutes and gained nothing.",
     )
@@ -96,6 +127,7 @@ class AttentionOptions:
     dynamo_backend: str = option(
         "inductor",
         "Back end of --torch_compile.",
+        label="Compiler back end",
         no_effect="Nothing is compiled.",
         choices=(
             "eager",

@@ -17,34 +17,75 @@ class OptimizerOptions:
     optimizer_type: str = option(
         "",
         "Optimizer: AdamW (when not given), AdamW8bit, Lion, Adafactor, Prodigy and others; or package.Class.",
+        label="Optimizer",
+        suggestions=(
+            "AdamW",
+            "AdamW8bit",
+            "PagedAdamW8bit",
+            "Lion",
+            "Lion8bit",
+            "PagedLion8bit",
+            "Adafactor",
+            "Prodigy",
+            "DAdaptation",
+            "DAdaptAdam",
+            "DAdaptAdaGrad",
+            "DAdaptAdan",
+            "DAdaptAdanIP",
+            "DAdaptLion",
+            "DAdaptSGD",
+            "AdamWScheduleFree",
+            "RAdamScheduleFree",
+            "SGDScheduleFree",
+            "SGDNesterov",
+            "SGDNesterov8bit",
+        ),
         level="basic",
     )
-    use_8bit_adam: bool = option(False, "Old spelling of --optimizer_type AdamW8bit.", level="expert")
-    use_lion_optimizer: bool = option(False, "Old spelling of --optimizer_type Lion.", level="expert")
-    optimizer_args: tuple[str, ...] = option((), "Arguments of the optimizer as key=value, such as weight_decay=0.01.")
+    use_8bit_adam: bool = option(
+        False, "Old spelling of --optimizer_type AdamW8bit.", label="8-bit Adam (old switch)", level="expert"
+    )
+    use_lion_optimizer: bool = option(
+        False, "Old spelling of --optimizer_type Lion.", label="Lion (old switch)", level="expert"
+    )
+    optimizer_args: tuple[str, ...] = option(
+        (), "Arguments of the optimizer as key=value, such as weight_decay=0.01.", label="Optimizer arguments"
+    )
     learning_rate: float = option(
         2e-6,
         "Learning rate of everything that has none of its own.",
+        label="Learning rate",
         minimum=0,
         level="basic",
         saved_as="ss_learning_rate",
     )
     unet_lr: float | None = option(
-        None, "Learning rate of the U-Net's part; 0 leaves it out.", minimum=0, level="basic", saved_as="ss_unet_lr"
+        None,
+        "Learning rate of the U-Net's part; 0 leaves it out.",
+        label="Learning rate, U-Net",
+        minimum=0,
+        level="basic",
+        saved_as="ss_unet_lr",
     )
     text_encoder_lr: tuple[float, ...] = option(
         (),
         "Learning rate of the text encoder's part; 0 leaves it out.",
+        label="Learning rate, text encoder",
         minimum=0,
         level="basic",
         saved_as="ss_text_encoder_lr",
     )
     max_grad_norm: float = option(
-        1.0, "Gradients are scaled down to this norm; 0 switches it off.", minimum=0, saved_as="ss_max_grad_norm"
+        1.0,
+        "Gradients are scaled down to this norm; 0 switches it off.",
+        label="Largest gradient norm",
+        minimum=0,
+        saved_as="ss_max_grad_norm",
     )
     fused_backward_pass: bool = option(
         False,
         "Update weights while gradients are computed; Adafactor without accumulation only.",
+        label="Fused backward pass",
         level="expert",
         no_effect="A network's gradients are small, so that there is nothing to save.",
     )
@@ -81,16 +122,36 @@ class SchedulerOptions:
         "constant",
         "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, adafactor, inverse_sqrt, "
         "cosine_with_min_lr, warmup_stable_decay, piecewise_constant.",
+        label="Schedule",
+        suggestions=(
+            "constant",
+            "constant_with_warmup",
+            "linear",
+            "cosine",
+            "cosine_with_restarts",
+            "polynomial",
+            "inverse_sqrt",
+            "cosine_with_min_lr",
+            "warmup_stable_decay",
+            "piecewise_constant",
+            "adafactor",
+        ),
         level="basic",
         saved_as="ss_lr_scheduler",
     )
     lr_scheduler_type: str = option(
-        "", "A class instead: a name of torch.optim.lr_scheduler, or package.Class; wins.", level="expert"
+        "",
+        "A class instead: a name of torch.optim.lr_scheduler, or package.Class; wins.",
+        label="Schedule class",
+        level="expert",
     )
-    lr_scheduler_args: tuple[str, ...] = option((), "Arguments of the schedule as key=value.", level="expert")
+    lr_scheduler_args: tuple[str, ...] = option(
+        (), "Arguments of the schedule as key=value.", label="Schedule arguments", level="expert"
+    )
     lr_warmup_steps: int | float = option(
         0,
         "Steps in which the rate rises from zero: a count, a ratio below 1 of all steps, or a percentage.",
+        label="Warm-up",
         written="steps or ratio",
         parse=count_or_ratio,
         minimum=0,
@@ -100,19 +161,25 @@ class SchedulerOptions:
     lr_decay_steps: int | float = option(
         0,
         "Steps in which the rate falls at the end (warmup_stable_decay).",
+        label="Decay at the end",
         written="steps or ratio",
         parse=count_or_ratio,
         minimum=0,
         level="expert",
     )
-    lr_scheduler_num_cycles: int = option(1, "Restarts of cosine_with_restarts.", minimum=1)
-    lr_scheduler_power: float = option(1.0, "Power of the polynomial schedule.", level="expert")
+    lr_scheduler_num_cycles: int = option(1, "Restarts of cosine_with_restarts.", label="Restarts", minimum=1)
+    lr_scheduler_power: float = option(1.0, "Power of the polynomial schedule.", label="Power", level="expert")
     lr_scheduler_timescale: int | None = option(
-        None, "Time scale of inverse_sqrt; not given: the warm-up, or 10000.", minimum=1, level="expert"
+        None,
+        "Time scale of inverse_sqrt; not given: the warm-up, or 10000.",
+        label="Time scale",
+        minimum=1,
+        level="expert",
     )
     lr_scheduler_min_lr_ratio: float | None = option(
         None,
         "Lowest rate as a fraction of the first (cosine_with_min_lr, warmup_stable_decay).",
+        label="Lowest rate (fraction)",
         minimum=0,
         maximum=1,
         level="expert",

@@ -11,13 +11,20 @@ from .spec import option
 class SamplingOptions:
     """Pictures drawn while training goes on."""
 
-    sample_every_n_steps: int | None = option(None, "Draw after every N steps.", level="basic")
-    sample_every_n_epochs: int | None = option(None, "Draw after every N epochs; wins.", level="basic")
-    sample_at_first: bool = option(False, "Draw before the first step too.")
-    sample_prompts: str | None = option(None, "Prompt file (.txt, .toml, .json).", level="basic", path="file")
+    sample_every_n_steps: int | None = option(
+        None, "Draw after every N steps.", label="Sample every N steps", level="basic"
+    )
+    sample_every_n_epochs: int | None = option(
+        None, "Draw after every N epochs; wins.", label="Sample every N epochs", level="basic"
+    )
+    sample_at_first: bool = option(False, "Draw before the first step too.", label="Sample before training")
+    sample_prompts: str | None = option(
+        None, "Prompt file (.txt, .toml, .json).", label="Sample prompts", level="basic", path="file"
+    )
     sample_sampler: str = option(
         "ddim",
         "Sampler of the pictures.",
+        label="Sampler",
         choices=(
             "ddim",
             "pndm",

@@ -30,6 +30,8 @@ class OptionText:
         aliases: other spellings of the flag on the command line, without dashes in front.
         written: what a value looks like, such as "WIDTH,HEIGHT", where the type does not say it.
         path: "file", "folder" or "file or folder" for an option that names one.
+        label: a few words that name it in a form.
+        suggestions: values that a form offers; others are accepted as well.
     """
 
     help: str
@@ -44,6 +46,8 @@ class OptionText:
     aliases: tuple[str, ...] = ()
     written: str = ""
     path: str = ""
+    label: str = ""
+    suggestions: tuple[str, ...] = ()
 
 
 def option(default: Any, help: str, **text: Any) -> Any:

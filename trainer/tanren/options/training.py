@@ -16,52 +16,88 @@ class TrainingOptions:
     max_train_steps: int = option(
         1600,
         "Length in steps; one step is one update of the weights.",
+        label="Steps",
         minimum=1,
         level="basic",
         saved_as="ss_max_train_steps",
     )
     max_train_epochs: int | None = option(
-        None, "Length in epochs; wins over --max_train_steps.", minimum=1, level="basic", saved_as="ss_num_epochs"
+        None,
+        "Length in epochs; wins over --max_train_steps.",
+        label="Epochs",
+        minimum=1,
+        level="basic",
+        saved_as="ss_num_epochs",
     )
     gradient_accumulation_steps: int = option(
-        1, "Batches whose gradients are averaged into one step.", minimum=1, saved_as="ss_gradient_accumulation_steps"
+        1,
+        "Batches whose gradients are averaged into one step.",
+        label="Gradient accumulation",
+        minimum=1,
+        saved_as="ss_gradient_accumulation_steps",
     )
     gradient_checkpointing: bool = option(
         False,
         "Compute activations twice instead of storing them: less memory, slower.",
+        label="Gradient checkpointing",
         level="basic",
         saved_as="ss_gradient_checkpointing",
     )
     cpu_offload_checkpointing: bool = option(
         False,
         "Move stored activations to main memory; with --gradient_checkpointing.",
+        label="Offload activations",
         level="expert",
         no_effect="It acts on FLUX blocks only.",
     )
     mixed_precision: str = option(
         "no",
         "Precision of the frozen model and of the computation.",
+        label="Mixed precision",
         choices=("no", "fp16", "bf16"),
         level="basic",
         saved_as="ss_mixed_precision",
     )
     full_fp16: bool = option(
-        False, "Trained weights in float16 too; needs --mixed_precision fp16.", level="expert", saved_as="ss_full_fp16"
+        False,
+        "Trained weights in float16 too; needs --mixed_precision fp16.",
+        label="Train in float16",
+        level="expert",
+        saved_as="ss_full_fp16",
     )
     full_bf16: bool = option(
-        False, "Trained weights in bfloat16 too; needs --mixed_precision bf16.", level="expert", saved_as="ss_full_bf16"
+        False,
+        "Trained weights in bfloat16 too; needs --mixed_precision bf16.",
+        label="Train in bfloat16",
+        level="expert",
+        saved_as="ss_full_bf16",
     )
     seed: int | None = option(
-        None, "Same seed, same result. Not given: a random one.", minimum=0, level="basic", saved_as="ss_seed"
+        None,
+        "Same seed, same result. Not given: a random one.",
+        label="Seed",
+        minimum=0,
+        level="basic",
+        saved_as="ss_seed",
     )
     max_data_loader_n_workers: int = option(
-        8, "Processes that prepare batches, at most one per core; 0: none.", minimum=0
+        8, "Processes that prepare batches, at most one per core; 0: none.", label="Loader processes", minimum=0
     )
-    persistent_data_loader_workers: bool = option(False, "Keep those processes from epoch to epoch.")
-    ddp_timeout: int | None = option(None, "Minutes that processes wait for each other.", minimum=1, level="expert")
+    persistent_data_loader_workers: bool = option(
+        False, "Keep those processes from epoch to epoch.", label="Keep loader processes"
+    )
+    ddp_timeout: int | None = option(
+        None,
+        "Minutes that processes wait for each other.",
+        label="Patience of processes (minutes)",
+        minimum=1,
+        level="expert",
+    )
     ddp_gradient_as_bucket_view: bool = option(
-        False, "A setting of PyTorch's DDP.", level="expert", no_effect=WITHOUT_DDP
+        False, "A setting of PyTorch's DDP.", label="DDP gradient views", level="expert", no_effect=WITHOUT_DDP
     )
-    ddp_static_graph: bool = option(False, "A setting of PyTorch's DDP.", level="expert", no_effect=WITHOUT_DDP)
+    ddp_static_graph: bool = option(
+        False, "A setting of PyTorch's DDP.", label="DDP static graph", level="expert", no_effect=WITHOUT_DDP
+    )
 
     rules = (Conflicts("full_fp16", "full_bf16", because="weights have one precision"),)
