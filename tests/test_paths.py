@@ -11,6 +11,7 @@ from tanren.paths import (
     name_key,
     repository_folder,
     resolve_user_path,
+    shipped_file,
 )
 
 
@@ -139,3 +140,26 @@ def test_the_data_folder_is_the_option_then_the_variable_then_the_checkouts(monk
 def test_assets_are_part_of_the_package():
     assert asset("clip", "merges.txt.gz").is_file()
     assert isinstance(asset(), Path)
+
+
+def test_shipped_file_lies_beside_the_package_in_the_repository():
+    found = shipped_file("localizations", "ja_JP.json")
+
+    assert found is not None
+    assert found.parts[-2:] == ("localizations", "ja_JP.json")
+    assert shipped_file("localizations", "xx.json") is None
+
+
+def test_outside_of_the_roots_nothing_tells_whether_a_file_is_there(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "there").touch()
+    messages = set()
+    for name in ("there", "missing"):
+        with pytest.raises(UsageError) as caught:
+            resolve_user_path(str(outside / name), "file", policy=PathPolicy((inside,)))
+        messages.add(str(caught.value).replace(name, ""))
+
+    assert len(messages) == 1
+    assert "lies outside" in messages.pop()

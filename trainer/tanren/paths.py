@@ -53,6 +53,27 @@ def asset(*names: str) -> Path:
     return package_folder().joinpath("assets", *names)
 
 
+def shipped_file(*names: str) -> Path | None:
+    """A file that lies beside the package in the repository, such as a translation; None when it is not there.
+
+    An installation with pip keeps these files as data of the distribution, wherever pip put them.
+    """
+    root = repository_folder()
+    if root is not None:
+        path = root.joinpath(*names)
+        return path if path.is_file() else None
+    # Imported here: only an installation with pip needs it.
+    import importlib.metadata
+
+    try:
+        listed = importlib.metadata.files("tanren") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    ending = ("share", "tanren", *names)
+    found = (Path(str(file.locate())) for file in listed if file.parts[-len(ending) :] == ending)
+    return next((path for path in found if path.is_file()), None)
+
+
 def data_folder(chosen: str | None = None) -> Path:
     """Where runs, caches, presets, trash and backups live; not made here.
 
@@ -63,7 +84,18 @@ def data_folder(chosen: str | None = None) -> Path:
     if text:
         return resolve_user_path(text, "new folder", where="--data_dir" if chosen else "TANREN_DATA")
     root = repository_folder()
-    return root / "data" if root else _user_data_folder() / "tanren"
+    return root / "data" if root else user_data_folder()
+
+
+def user_data_folder() -> Path:
+    """The user's own folder for Tanren, shared by all its installations; not made here."""
+    if sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / "Application Support"
+    else:
+        folder = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return folder / "tanren"
 
 
 def resolve_user_path(text: str, kind: str, *, where: str = "", policy: PathPolicy = ANYWHERE) -> Path:
@@ -82,15 +114,12 @@ def resolve_user_path(text: str, kind: str, *, where: str = "", policy: PathPoli
     _refuse_odd_text(text, where)
     path = Path(text).expanduser() if text == "~" or text.startswith(("~/", "~\\")) else Path(text)
     try:
+        # The roots come first: what lies outside must not be told apart from what is not there.
+        _check_roots(path.resolve(strict=False), text, where, policy)
         resolved = path.resolve(strict=not kind.startswith("new"))
     except (OSError, RuntimeError) as error:
         raise UsageError(where=where, what=f"{text!r} is not there.", why=_reason(error), fix=_nearest(path)) from error
-    if policy.roots is not None and not any(_is_inside(resolved, root) for root in policy.roots):
-        raise UsageError(
-            where=where,
-            what=f"{text!r} lies outside of the folders that may be used here.",
-            fix="Allowed: " + ", ".join(map(str, policy.roots)),
-        )
+    _check_roots(resolved, text, where, policy)
     _check_kind(resolved, kind, text, where)
     return resolved
 
@@ -145,6 +174,15 @@ def _refused(text: str, where: str, why: str, fix: str) -> UsageError:
     return UsageError(where=where, what=f"{text!r} is not accepted as a path: {why}.", fix=fix)
 
 
+def _check_roots(path: Path, text: str, where: str, policy: PathPolicy) -> None:
+    if policy.roots is not None and not any(_is_inside(path, root) for root in policy.roots):
+        raise UsageError(
+            where=where,
+            what=f"{text!r} lies outside of the folders that may be used here.",
+            fix="Allowed: " + ", ".join(map(str, policy.roots)),
+        )
+
+
 def _check_kind(path: Path, kind: str, text: str, where: str) -> None:
     wanted_folder = kind.endswith("folder")
     if path.exists() and path.is_dir() != wanted_folder:
@@ -196,11 +234,3 @@ def _utf8_length(text: str) -> int:
 
 def _is_surrogate(character: str) -> bool:
     return 0xD800 <= ord(character) <= 0xDFFF
-
-
-def _user_data_folder() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")

@@ -1,0 +1,1 @@
+"""The tab in the WebUI and the standalone app; nothing here imports torch."""
