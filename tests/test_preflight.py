@@ -125,6 +125,27 @@ def test_a_lora_in_place_of_a_vae_is_told_before_the_model_is_loaded(words, tmp_
     ]
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"network_dim": 8}, "lora.safetensors has rank 4, and --network_dim is 8."),
+        ({"network_args": "conv_dim=2"}, "lora.safetensors has rank 3, and conv_dim in --network_args is 2."),
+    ],
+)
+@pytest.mark.rule("mdl-05")
+def test_a_start_of_another_rank_is_told_before_the_model_is_loaded(words, tmp_path, changed, message):
+    convolution = {"lora_unet_conv_in.lora_down.weight": (3, 4, 3, 3), "lora_unet_conv_in.lora_up.weight": (8, 3, 1, 1)}
+    start = write_model(tmp_path / "lora.safetensors", {**lora_shapes(), **convolution})
+
+    errors, _ = told(words, network_weights=start, **changed)
+
+    assert len(errors) == 1, errors
+    assert message in errors[0]
+    assert "Add --dim_from_weights" in errors[0]
+    with_its_own = {name: value for name, value in changed.items() if name == "network_args"}
+    assert told(words, "--dim_from_weights", network_weights=start, **with_its_own)[0] == []
+
+
 @pytest.mark.rule("mdl-01")
 @pytest.mark.rule("cfg-03")
 def test_damaged_models_and_a_state_that_is_none_come_in_one_report(words, tmp_path):

@@ -36,24 +36,32 @@ RANKS = {
     "checkpoint": 9,
     "engine": 10,
     "recipes": 11,
+    "ui": 12,
     "micro": 12,
     "launcher": 13,
     "__main__": 14,
 }
 AROUND_ENTRY = 12
-LIGHT_PARTS = ("formats", "options", "jobs")
+LIGHT_PARTS = ("formats", "options", "jobs", "ui")
 HEAVY_AT_THE_TOP = ("torch_facts",)
-LIGHT_ELSEWHERE = ("data.scan", "data.captions", "data.buckets", "checkpoint.names", "checkpoint.choosing")
+LIGHT_ELSEWHERE = (
+    *("data.scan", "data.captions", "data.buckets"),
+    *("checkpoint.names", "checkpoint.choosing", "checkpoint.fingerprint", "checkpoint.resume_check"),
+)
+# What shows pages brings numpy and more along; that torch stays out of that process is tested with the page.
+WEB = ("gradio", "starlette", "fastapi", "uvicorn")
 REFUSED = ("torch", "diffusers", "transformers", "accelerate", "numpy", "safetensors", "bitsandbytes", "tensorboard")
 
 IMPORT_ALL = """
 import importlib, json, sys, warnings
-refused, modules, without_pillow = json.loads(sys.argv[1])
+refused, web, modules, without_pillow = json.loads(sys.argv[1])
 
 class Wall:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in refused:
             raise ImportError("a light module asked for " + name)
+        if name.partition(".")[0] in web:
+            raise ImportError("not here", name="web")
         return None
 
 sys.meta_path.insert(0, Wall())
@@ -63,7 +71,7 @@ for module in modules:
     try:
         importlib.import_module(module)
     except Exception as error:
-        if not (without_pillow and getattr(error, "name", "") == "PIL"):
+        if not (without_pillow and getattr(error, "name", "") == "PIL") and getattr(error, "name", "") != "web":
             failed[module] = repr(error)
 print(json.dumps(failed))
 """
@@ -117,7 +125,7 @@ def oldest_python() -> str | None:
 
 def import_behind_the_wall(python: str) -> dict[str, str]:
     probe = subprocess.run([python, "-c", "import PIL"], capture_output=True, check=False)
-    job = json.dumps([REFUSED, light_modules(), probe.returncode != 0])
+    job = json.dumps([REFUSED, WEB, light_modules(), probe.returncode != 0])
     done = subprocess.run([python, "-c", IMPORT_ALL, job], cwd=TRAINER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

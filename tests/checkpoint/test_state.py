@@ -339,7 +339,8 @@ def printed(**options):
             for kind in groups
         ],
     )
-    return fingerprint_of(settings, data="d", base_model="b", vae="", processes=1, device="cpu", precision="no")
+    known = {"data": "d", "base_model": "b", "vae": "", "processes": 1, "device": "cpu", "precision": "no"}
+    return fingerprint_of(settings, torch_version="2.13.0", **known)
 
 
 @pytest.mark.parametrize(

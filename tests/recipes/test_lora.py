@@ -4,8 +4,9 @@ import json
 
 import pytest
 import torch
-from recipes.training import arguments, lasting, metadata, same_tensors, tensors, train
+from recipes.training import arguments, data_folder, lasting, metadata, same_tensors, tensors, train
 from tanren.entry import main
+from tanren.plan import plan
 
 
 def test_a_folder_of_pictures_becomes_a_lora_with_kohyas_names(model, data, tmp_path):
@@ -121,6 +122,27 @@ def test_a_resumed_run_ends_as_the_one_that_was_not_interrupted(model, data, tmp
         assert same_tensors(tmp_path / "whole/waves.safetensors", tmp_path / attempt / "waves.safetensors")
     whole, two = metadata(tmp_path / "whole/waves.safetensors"), metadata(tmp_path / "two/waves.safetensors")
     assert whole["ss_session_id"] == two["ss_session_id"]
+
+
+def test_a_resumed_run_with_other_settings_or_pictures_is_refused_before_the_model_is_loaded(
+    model, data, tmp_path, capsys
+):
+    train(model, data, tmp_path / "whole", save_state=True)
+    state = {"resume": tmp_path / "whole/waves-state", "max_train_epochs": 2}
+
+    def planned(folder, **changes):
+        _, problems = plan("train_network", arguments(model, folder, tmp_path / "next", **state, **changes))
+        return [(problem.code, problem.why) for problem in problems.errors]
+
+    assert planned(data) == []
+    assert planned(data, network_dim=8) == [(8, "network_dim: 4 before, 8 now")]
+    assert planned(data, network_dim=8, allow_changes=["network_dim"]) == []
+    other = data_folder(tmp_path / "other", repeats=1)
+    [(code, why)] = planned(other)
+    assert code == 8 and why.startswith("data: ")
+    assert main("train_network", arguments(model, data, tmp_path / "next", learning_rate="2e-3", **state)) == 8
+    told = capsys.readouterr().err.partition("This run is not the one")[2]
+    assert "learning_rate: 0.001 before, 0.002 now" in told and "will be trained" not in told
 
 
 def test_sampling_and_tracking_do_not_change_the_result(model, data, tmp_path):

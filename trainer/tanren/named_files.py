@@ -9,10 +9,11 @@ from pathlib import Path
 from .checkpoint.choosing import choose_state
 from .errors import Problems, UsageError, UserError
 from .formats.checkpoint_kind import CheckpointKind
-from .formats.extra_models import check_lora, check_vae
+from .formats.extra_models import check_lora, check_ranks, check_vae
 from .formats.sample_prompts import read_sample_prompts
 from .formats.toml_file import read_toml
 from .models.hub import is_hub_id
+from .networks.lora_args import LoraArgs
 from .networks.module_names import is_own
 from .options.job import JobOptions
 from .options.model import ModelOptions
@@ -24,16 +25,19 @@ from .options.tracking import TrackingOptions
 from .paths import resolve_user_path
 
 
-def check_files(settings: Settings, base: CheckpointKind | None, problems: Problems) -> None:
+def check_files(settings: Settings, base: CheckpointKind | None, lora: LoraArgs | None, problems: Problems) -> None:
     """Add what is wrong with the files that the options name.
 
     Args:
         settings: of the run.
         base: what the base model is, where that is known.
+        lora: arguments of our own network.
         problems: the list.
     """
     network, tracking = settings[NetworkOptions], settings[TrackingOptions]
     _check_other_models(settings[ModelOptions].vae, network, base, problems)
+    if network.network_weights and lora is not None and not network.dim_from_weights:
+        collecting(problems, partial(_check_start_ranks, network.network_weights, lora))
     made = [
         ("--output_dir", settings[SavingOptions].output_dir),
         ("--logging_dir", tracking.logging_dir),
@@ -68,6 +72,13 @@ def _check_other_models(
         # What the files of another package look like is its own affair.
         if path is not None and is_own(network.network_module):
             collecting(problems, partial(check_lora, path, name, where, base))
+
+
+def _check_start_ranks(name: str, lora: LoraArgs) -> None:
+    path = Path(name).expanduser()
+    # Ranks of their own for every block are compared when the network is made.
+    if path.is_file() and not (lora.block_ranks or lora.conv_block_ranks):
+        check_ranks(path, name, lora.rank, lora.conv_rank)
 
 
 def _check_sample_prompts(name: str, problems: Problems) -> None:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .checkpoint.resume_check import check_resume
 from .commands import Command
 from .data.counting import Counts, count_steps
 from .engine.lr_factors import SHAPES, Plan, make_factor
@@ -88,13 +89,16 @@ def examine(
     check_optimizer(settings, problems, typed_at_shell=typed_at_shell)
     lora = _check_network(settings, typed_at_shell, problems)
     base = _check_base_model(settings[ModelOptions], problems)
-    check_files(settings, base, problems)
+    check_files(settings, base, lora, problems)
     _check_packages(settings, problems)
     plans = dataset_plans(settings, problems)
     check_plans(settings, plans, command.bucket_step, problems)
     found = scan(plans, settings[DatasetOptions], report, problems, seed=settings[TrainingOptions].seed)
     counts = _count(settings, found, processes, problems)
     _check_schedule(settings, counts, problems)
+    if not problems.errors:
+        # Pictures that cannot be read, for one, are other pictures than those of the state.
+        collecting(problems, lambda: check_resume(settings, found.fingerprint(), processes))
     return Preflight(settings, plans, found, counts, base, lora)
 
 

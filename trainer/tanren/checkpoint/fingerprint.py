@@ -1,7 +1,8 @@
 """What must be the same when a run goes on, and what may differ.
 
 Settings that only say where files go, what is shown, or how long the run is may change. Pictures and base model are
-compared by content, so folders may move. Of versions only the first number counts.
+compared by content, so folders may move. Of versions only the first number counts. Without torch, so that settings and
+pictures are compared before a model is loaded.
 """
 
 from __future__ import annotations
@@ -9,10 +10,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import torch
 
 from .. import __version__
 from ..errors import ResumeError
@@ -86,11 +85,24 @@ class Difference:
 
 
 def fingerprint_of(
-    settings: Settings, *, data: str, base_model: str, vae: str, processes: int, device: str, precision: str
+    settings: Settings,
+    *,
+    data: str,
+    base_model: str,
+    vae: str,
+    processes: int,
+    device: str,
+    precision: str,
+    torch_version: str,
 ) -> Fingerprint:
     """The fingerprint of a run about to start."""
-    versions = {"tanren": __version__, "python": sys.version.split()[0], "torch": torch.__version__}
+    versions = {"tanren": __version__, "python": sys.version.split()[0], "torch": torch_version}
     return Fingerprint(_decisive(settings), data, base_model, vae, processes, device, precision, versions)
+
+
+def with_known_parts(before: Fingerprint, settings: Settings, *, data: str, processes: int) -> Fingerprint:
+    """What is known of a run before its model is loaded; the rest as the state has it."""
+    return replace(before, settings=_decisive(settings), data=data, processes=processes)
 
 
 def differences(before: Fingerprint, now: Fingerprint) -> list[Difference]:

@@ -24,11 +24,12 @@ from ..folders import durable_folder, faults_of, read_manifest
 from .choosing import choose_state, damaged
 from .describe import Session
 from .fingerprint import Difference, Fingerprint, accept_or_refuse, differences
+from .resume_check import PROGRESS
 from .rng import Streams
 from .weights import load_weights, save_weights, write_torch_file
 
 FORMAT = 1
-WEIGHTS, TRAINING, PROGRESS, KOHYA = "weights.safetensors", "training.pt", "progress.json", "train_state.json"
+WEIGHTS, TRAINING, KOHYA = "weights.safetensors", "training.pt", "train_state.json"
 PLAIN = (str, int, float, bool, type(None), Tensor, torch.dtype, torch.device, torch.Size)
 
 

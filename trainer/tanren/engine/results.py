@@ -37,6 +37,7 @@ def make_saver(running: Run, settings: Settings, scan: Scan, family: Family, rep
         processes=running.processes.count,
         device=running.precision.device.type,
         precision=running.precision.used,
+        torch_version=torch.__version__,
     )
     state = Continuation(
         running.network,

@@ -25,6 +25,7 @@ STARTS: Mapping[str, tuple[str, ...]] = {
         "lora_unet_output_blocks_",
     ),
 }
+DOWN = ".lora_down.weight"
 TEXT_READER = "_attn2_to_k.lora_down.weight"
 VAE_MARKS = tuple(f"{prefix}decoder.conv_in.weight" for prefix in ("first_stage_model.", "vae.", ""))
 
@@ -72,6 +73,33 @@ def check_lora(path: Path, name: str, where: str, base: CheckpointKind | None) -
             what=f"{name} is a LoRA for {TITLES[family]}, and the base model is {base.sentence}.",
             fix="Give a LoRA that was trained on the same kind of model.",
         )
+
+
+def check_ranks(path: Path, name: str, rank: int, conv_rank: int) -> None:
+    """Refuse a LoRA to start from whose ranks are not those of the network that is trained.
+
+    Args:
+        path: a LoRA file.
+        name: the file as the user typed it.
+        rank: of the network's layers.
+        conv_rank: of its 3x3 convolutions, which are left alone when it is 0.
+
+    Raises:
+        ModelFileError: the ranks differ.
+    """
+    found = {False: set[int](), True: set[int]()}
+    for key, shape in (_shapes(path) or {}).items():
+        if key.endswith(DOWN) and len(shape) in (2, 4):
+            found[len(shape) == 4 and shape[2] > 1].add(shape[0])
+    for is_wide, wanted, option in ((False, rank, "--network_dim"), (True, conv_rank, "conv_dim in --network_args")):
+        ranks = sorted(found[is_wide])
+        if ranks and wanted and ranks != [wanted]:
+            listed = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
+            raise ModelFileError(
+                where="--network_weights",
+                what=f"{name} has {listed}, and {option} is {wanted}.",
+                fix=f"Add --dim_from_weights{f', or set it to {ranks[0]}' if len(ranks) == 1 else ''}.",
+            )
 
 
 def _trained_on(shapes: Shapes) -> str | None:
