@@ -3,6 +3,7 @@
     PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR
     PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 2
     PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 3
+    PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 4
 
 WORK_DIR holds the autoencoder of step 1. The first round ends with a mixture of the picture sizes, one size per step;
 the others go on from its weights with all of them. Under `torchrun --nproc_per_node 2` the batch is shared out and
@@ -45,7 +46,6 @@ PICTURES = {(64, 64): 16000, (96, 64): 5000, (64, 96): 5000, (96, 96): 5000}
 SHORT_CAPTION = 24  # tokens; the longest caption of the world has 14
 EMPTY_CAPTIONS = 0.1
 STRANGE_WORDS = 0.15  # captions with one random token in them, so that unknown words change nothing
-NOISE_BIAS = 0.6  # timestep = 1000 * u**0.6: shapes are decided where noise is high
 SEED = 3
 
 
@@ -59,6 +59,8 @@ class Round:
         mixed_from: share before which all pictures are 64x64.
         full_length_from: share before which captions are cut to SHORT_CAPTION tokens.
         other_sizes: share of the mixed steps that take another size than 64x64.
+        largest: share of those that are 96x96, besides the third that falls to it as to the other two.
+        noise_bias: timestep = 1000 * u**noise_bias; below 1, because shapes are decided where noise is high.
         even_cost: larger pictures come in smaller batches, so that every step takes the same time.
     """
 
@@ -69,6 +71,8 @@ class Round:
     full_length_from: float
     seed: int
     other_sizes: float = 0.6
+    largest: float = 0.0
+    noise_bias: float = 0.6
     even_cost: bool = False
 
     def batch(self, size_wh: tuple[int, int]) -> int:
@@ -94,6 +98,18 @@ ROUNDS = {
         full_length_from=0.7,
         seed=SEED + 2,
         other_sizes=0.75,
+        even_cost=True,
+    ),
+    4: Round(
+        4000,
+        peak=0.5,
+        constant_until=0.2,
+        mixed_from=0.0,
+        full_length_from=0.75,
+        seed=SEED + 3,
+        other_sizes=0.75,
+        largest=0.25,
+        noise_bias=0.5,
         even_cost=True,
     ),
 }
@@ -180,7 +196,9 @@ def train(work_dir: Path, plan: Round, goes_on: bool) -> None:
         pool = pools[size_wh]
         chosen = rng.integers(0, len(pool.scenes), plan.batch(size_wh) // processes)
         ids = draw_token_ids([pool.scenes[place] for place in chosen], tokenizer, length, rng)
-        loss = denoising_loss(unet, text_encoder(input_ids=ids).last_hidden_state, pool, torch.from_numpy(chosen))
+        timesteps = (torch.rand(len(chosen)).pow(plan.noise_bias) * 1000).long().clamp(max=999)
+        text = text_encoder(input_ids=ids).last_hidden_state
+        loss = denoising_loss(unet, text, pool, torch.from_numpy(chosen), timesteps)
         optimizer.zero_grad()
         loss.backward()
         if processes > 1:
@@ -235,7 +253,8 @@ def draw_step_kind(plan: Round, progress: float, rng: np.random.Generator) -> tu
     """Picture size and caption length of one step."""
     size_wh = PICTURE_SIZES_WH[0]
     if progress >= plan.mixed_from and rng.random() < plan.other_sizes:
-        size_wh = PICTURE_SIZES_WH[int(rng.integers(1, len(PICTURE_SIZES_WH)))]
+        is_largest = plan.largest > 0 and rng.random() < plan.largest
+        size_wh = PICTURE_SIZES_WH[-1 if is_largest else int(rng.integers(1, len(PICTURE_SIZES_WH)))]
     is_long = progress >= plan.full_length_from or rng.random() < 0.1
     return size_wh, 77 if is_long else SHORT_CAPTION
 
@@ -253,11 +272,12 @@ def draw_token_ids(scenes: list[Scene], tokenizer: CLIPTokenizer, length: int, r
     return ids
 
 
-def denoising_loss(unet: UNet2DConditionModel, text: Tensor, pool: Latents, chosen: Tensor) -> Tensor:
-    """Mean squared error of the predicted noise."""
+def denoising_loss(
+    unet: UNet2DConditionModel, text: Tensor, pool: Latents, chosen: Tensor, timesteps: Tensor
+) -> Tensor:
+    """Mean squared error of the predicted noise; `chosen` (B,) are places in the pool."""
     mean = pool.mean[chosen]
     latents = mean + pool.deviation * torch.randn_like(mean)
-    timesteps = (torch.rand(len(chosen)).pow(NOISE_BIAS) * 1000).long().clamp(max=999)
     noise = torch.randn_like(latents)
     noisy_latents = SCHEDULE.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
     return (unet(noisy_latents, timesteps, text).sample - noise).square().mean()
