@@ -253,7 +253,7 @@ def test_a_refused_handler_does_not_run_and_gradio_shows_why():
     gradio = pytest.importorskip("gradio")
     ran = []
     checked = Guard(PUBLIC).guarded(write=True)(lambda: ran.append(1))
-    with pytest.raises(gradio.Error, match="only shows things here.*--listen is set.*--tanren-allow-remote"):
+    with pytest.raises(gradio.Error, match=r"only shows things here.*--listen is set.*--tanren-allow-remote"):
         checked(gradio_request())
     assert ran == []
 
