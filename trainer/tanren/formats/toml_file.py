@@ -12,7 +12,7 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -150,11 +150,43 @@ def write_flat(values: Mapping[str, object]) -> str:
     return "".join(f"{key} = {_written(value)}\n" for key, value in values.items())
 
 
+def write_nested(data: Mapping[str, object]) -> str:
+    """Any tables as text: plain values first, then `[tables]` and `[[lists of tables]]`; None is left out."""
+    return "".join(_table_lines(data, ())).lstrip("\n")
+
+
+def _table_lines(table: Mapping[str, object], place: tuple[str, ...]) -> Iterator[str]:
+    tables = {key: value for key, value in table.items() if isinstance(value, Mapping) or _is_tables(value)}
+    for key, value in table.items():
+        if key not in tables and value is not None:
+            yield f"{_key(key)} = {_written(value)}\n"
+    for key, value in tables.items():
+        inner = (*place, _key(key))
+        header = ".".join(inner)
+        if isinstance(value, Mapping):
+            yield f"\n[{header}]\n"
+            yield from _table_lines(value, inner)
+        elif isinstance(value, list):
+            for part in value:
+                yield f"\n[[{header}]]\n"
+                yield from _table_lines(part, inner)
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(part, Mapping) for part in value)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _written(name)
+
+
 def _written(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_written(part) for part in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(name)} = {_written(part)}" for name, part in value.items()) + "}"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

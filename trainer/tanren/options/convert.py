@@ -62,7 +62,8 @@ def _single(option: Option, value: Any, where: str) -> Any:
     kind = element_type(option)
     try:
         return _of_type(kind, value)
-    except ValueError:
+    except (ValueError, OverflowError):
+        # JSON may hold whole numbers that no float can.
         pass
     fix = f"The default is {shown(option.default)}." if option.default not in (None, "", (), False) else ""
     if kind is str:

@@ -31,7 +31,7 @@ class DatasetOptions:
     reg_data_dir: str | None = option(
         None,
         "Parent of the <repeats>_<class> folders with regularization pictures.",
-        label="Parent of the regularization folders",
+        label="Parent of regularization folders",
         path="folder",
     )
     in_json: str | None = option(
