@@ -110,13 +110,14 @@ def test_captions_come_from_files_else_from_the_folder(tmp_path):
     ]
 
 
-def test_a_folder_without_any_captions_uses_its_text_in_silence(tmp_path):
+def test_a_folder_without_any_captions_uses_its_text_and_notes_it(tmp_path):
     picture(tmp_path / "a.png")
 
     result, problems = scanned(plan(subset(tmp_path, class_tokens="sks cat", caption_extension=".caption")))
 
     assert result.datasets[0].images[0].caption == "sks cat"
     assert (problems.errors, problems.warnings) == ([], [])
+    assert result.notes == [f"{tmp_path}: no .caption files; every picture is trained with the text 'sks cat'."]
 
 
 @pytest.mark.rule("txt-03")
@@ -230,6 +231,7 @@ def test_misnamed_animated_and_broken_exif_pictures_are_used_and_noted(tmp_path)
         f"{tmp_path}: 1 pictures are animated; their first frame is used: animated.webp.",
         f"{tmp_path}: 1 pictures have the suffix of another kind; their content counts: misnamed.jpg.",
         f"{tmp_path}: 1 pictures have broken EXIF data, which is ignored: odd.jpg.",
+        f"{tmp_path}: no .txt files; every picture is trained with the text 'x'.",
     ]
 
 

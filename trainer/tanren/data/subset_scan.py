@@ -16,7 +16,7 @@ from .buckets import Fit, Size
 from .listing import some
 from .masks_on_disk import pair_masks
 from .picture_sources import Finder
-from .records import CaptionCount, ImageRecord
+from .records import FROM_FOLDER, CaptionCount, ImageRecord
 from .twins import warn_of_twins
 
 TOLD_EVERY = 1000
@@ -123,7 +123,11 @@ def scan_subset(plan: DatasetPlan, index: int, fit: Callable[[Size], Fit], conte
     warn_of_twins(records, oddities.sizes, problems)
     if subset.kind == MASKED:
         pair_masks(records, subset, must_match_size=plan.enable_bucket, problems=problems, roots=context.roots)
-    notes = oddities.notes(subset.image_dir or subset.where, finder.longer_captions)
+    where = subset.image_dir or subset.where
+    notes = oddities.notes(where, finder.longer_captions)
+    if records and not subset.is_reg and all(record.caption_source == FROM_FOLDER for record in records):
+        text = f"no {subset.caption_extension} files; every picture is trained with the text {subset.class_tokens!r}."
+        notes.append(f"{where}: {text}")
     return SubsetScan(records, bad, notes, finder.captions)
 
 
