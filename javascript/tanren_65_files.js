@@ -1,0 +1,143 @@
+/* The files a job wrote, and the way from there into the WebUI: "use this epoch" and "try it". */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+  const t = tanren.t;
+  const el = tanren.el;
+
+  const USUAL_WEIGHT = 0.8;
+
+  /**
+   * The part of a job's page that lists the written files.
+   *
+   * @param {Object} settings
+   * @param {() => Object} settings.job the newest facts of the job
+   * @param {() => Object|null} settings.sample the sample in sight, offered as the file's preview
+   * @param {(problem: Object|null) => void} settings.onProblem
+   */
+  tanren.makeFiles = function ({ job, sample, onProblem }) {
+    const body = el("tbody");
+    const table = el(
+      "table",
+      { class: "tn-files" },
+      el("thead", {}, el("tr", {}, ...[t("File name"), t("Learned"), t("Size on disk"), ""].map((title) => el("th", { scope: "col" }, title)))),
+      body
+    );
+    const nothing = el("p", { class: "tn-nothing" }, t("Nothing is written yet."));
+    const said = el("div", { role: "status" });
+    const root = el("section", { class: "tn-section", "aria-label": t("Files written") }, el("div", { class: "tn-head" }, el("h3", {}, t("Files written"))), nothing, table, said);
+    let shown = null;
+
+    function update(files) {
+      const key = JSON.stringify([files, tanren.surroundings]);
+      if (key === shown) return;
+      shown = key;
+      // The newest first: it is the one that is wanted most.
+      body.replaceChildren(...[...files].reverse().map(fileRow));
+      tanren.setShown(nothing, !files.length);
+      tanren.setShown(table, files.length);
+    }
+
+    function fileRow(file) {
+      const name = el("td", { class: "tn-file-name", title: file.path || file.name }, file.name);
+      if (file.exists === false) name.append(" ", el("span", { class: "tn-mark" }, t("not there any more")));
+      const size = el("td", { class: "tn-number" }, file.exists === false ? "–" : tanren.bytes(file.bytes));
+      return el("tr", {}, name, el("td", {}, learned(file)), size, el("td", { class: "tn-buttons" }, ...buttonsOf(file)));
+    }
+
+    function buttonsOf(file) {
+      const copy = file.path ? [tanren.copyButton(t("Copy path"), () => file.path)] : [];
+      if (file.exists === false || !tanren.isInHost() || !tanren.mayWrite()) return copy;
+      const small = { class: "tn-button tn-small" };
+      return [
+        tanren.button(t("Use this epoch"), () => use(file), { class: "tn-button tn-small tn-main" }),
+        tanren.button(t("Try it in txt2img"), () => tryIt(file), small),
+        ...copy,
+      ];
+    }
+
+    async function use(file) {
+      const body = await askUse(file, job(), sample());
+      if (!body) return;
+      await perform(async () => {
+        const answer = await tanren.ask(tanren.route("jobs", job().id, "use"), body);
+        const sentence = t("“{name}” is in the WebUI's list of LoRAs now.", { name: answer.name });
+        const go = tanren.button(t("Try it in txt2img"), () => tryIt({ ...file, weight: body.weight }), { class: "tn-button tn-small" });
+        said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence), go));
+      });
+    }
+
+    function tryIt(file) {
+      return perform(async () => {
+        const answer = await tanren.ask(tanren.route("jobs", job().id, "try"), { file: file.name });
+        const isThere = tanren.putIntoPrompt(answer.prompt);
+        const sentence = isThere ? t("The prompt of txt2img has it now.") : t("This page has no txt2img prompt. The text is: {prompt}", { prompt: answer.prompt });
+        said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence)));
+      });
+    }
+
+    async function perform(work) {
+      onProblem(null);
+      try {
+        await work();
+      } catch (error) {
+        onProblem(tanren.problemOf(error));
+      }
+    }
+
+    return { root, update };
+  };
+
+  function learned(file) {
+    const parts = [];
+    if (file.epoch) parts.push(t("epoch {epoch}", { epoch: tanren.number(file.epoch) }));
+    if (Number.isFinite(file.step)) parts.push(t("step {step}", { step: tanren.number(file.step) }));
+    return parts.join(" · ") || "–";
+  }
+
+  /** Ask under which name, with which preview and texts a file goes to the WebUI. */
+  function askUse(file, job, sample) {
+    const name = el("input", { class: "tn-input", value: file.name.replace(/\.[^.]+$/, ""), required: true, maxlength: 120 });
+    const text = el("input", { class: "tn-input", value: job.activation_text || "", placeholder: t("the words that call it") });
+    const weight = el("input", { class: "tn-input tn-short", type: "number", min: -2, max: 2, step: 0.05, value: USUAL_WEIGHT });
+    const hasPreview = el("input", { type: "checkbox" });
+    hasPreview.checked = Boolean(sample);
+    const preview = sample
+      ? el("label", { class: "tn-check tn-preview" }, hasPreview, el("img", { src: tanren.sampleAddress(job.id, sample.file), alt: t("The sample in sight") }), t("This sample becomes its preview picture"))
+      : el("p", { class: "tn-soft" }, t("There is no sample in sight that could be its preview picture."));
+    return tanren.askUser({
+      title: t("Use {file}", { file: file.name }),
+      body: [
+        el("p", { class: "tn-soft" }, t("The file is copied into the WebUI's Lora folder. Nothing there is overwritten.")),
+        field(t("Name in the WebUI"), name),
+        field(t("Activation text"), text),
+        field(t("Preferred weight"), weight),
+        preview,
+      ],
+      yes: t("Copy it there"),
+      read: () => ({
+        file: file.name,
+        name: name.value.trim(),
+        preview: sample && hasPreview.checked ? sample.file : null,
+        activation_text: text.value.trim(),
+        weight: Number(weight.value) || USUAL_WEIGHT,
+      }),
+    });
+  }
+
+  function field(label, input) {
+    return el("label", { class: "tn-field" }, el("span", {}, label), input);
+  }
+
+  /** Add a text to the prompt of the WebUI's txt2img tab and go there; false where there is none. */
+  tanren.putIntoPrompt = function (text) {
+    const prompt = document.querySelector("#txt2img_prompt textarea");
+    if (!prompt) return false;
+    const before = prompt.value.trim();
+    if (!before.includes(text)) prompt.value = before ? `${before.replace(/,$/, "")}, ${text}` : text;
+    if (typeof window.updateInput === "function") window.updateInput(prompt);
+    else prompt.dispatchEvent(new Event("input", { bubbles: true }));
+    if (typeof window.switch_to_txt2img === "function") window.switch_to_txt2img();
+    return true;
+  };
+})();

@@ -1,0 +1,177 @@
+/* The card of the trainer's environment: how it stands, and set up, cancel, repair with progress. */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+  const t = tanren.t;
+  const el = tanren.el;
+
+  const WHILE_BUSY = 1000;
+  const ELSE = 15000;
+
+  let card = null;
+
+  /** Fill the container of the environment; a second call for the same one changes nothing. */
+  tanren.openEnvironment = function (container) {
+    if (card && card.container === container && container.contains(card.root)) return;
+    if (card) card.poller.stop();
+    card = new Card(container);
+  };
+
+  class Card {
+    constructor(container) {
+      this.container = container;
+      this.hasWords = false;
+      this.status = null;
+      this.build();
+      this.poller = tanren.makePoller({ work: () => this.work(), pause: () => this.pause(), onTrouble: (trouble) => this.showTrouble(trouble) });
+      new ResizeObserver(() => tanren.isDrawn(this.root) && this.poller && this.poller.wake()).observe(container);
+    }
+
+    build() {
+      this.trouble = el("p", { class: "tn-trouble", role: "status" });
+      this.word = el("strong", {});
+      this.mark = el("span", { class: "tn-state" }, tanren.symbol("none"), this.word);
+      this.why = el("p", { class: "tn-soft" });
+      this.plan = el("p", {});
+      this.bar = el("span", { class: "tn-bar", role: "progressbar", "data-open": true, "aria-label": t("Setting up the trainer's environment") }, el("span", { class: "tn-bar-fill" }));
+      this.doing = el("p", { role: "status", "aria-live": "polite" });
+      this.lines = el("pre", { class: "tn-log tn-short-log", tabindex: 0, "aria-label": t("What the set-up says") });
+      this.buttons = el("div", { class: "tn-buttons" });
+      this.problem = el("div", {});
+      this.root = el("div", { class: "tanren tn-environment" }, this.trouble, this.mark, this.why, this.plan, this.bar, this.doing, this.buttons, this.problem, this.lines);
+      tanren.setShown(this.trouble, false);
+      this.container.replaceChildren(this.root);
+    }
+
+    async work() {
+      if (!tanren.isDrawn(this.root)) return;
+      if (!this.hasWords) await this.askWords();
+      this.show(await tanren.ask("environment"));
+    }
+
+    async askWords() {
+      if (!tanren.surroundings) tanren.surroundings = await tanren.ask("state");
+      const language = tanren.surroundings.language || "en";
+      if (language !== tanren.language()) await tanren.loadWords(language);
+      this.hasWords = true;
+      this.build();
+    }
+
+    pause() {
+      if (!tanren.isDrawn(this.root)) return null;
+      return this.status && isBusy(this.status) ? WHILE_BUSY : ELSE;
+    }
+
+    show(status) {
+      this.status = status;
+      const busy = isBusy(status);
+      const state = busy ? "busy" : status.state;
+      this.mark.replaceChild(tanren.symbol(symbolOf(state)), this.mark.firstChild);
+      tanren.setAttribute(this.mark, "data-state", colourOf(state));
+      tanren.setText(this.word, wordOf(state));
+      tanren.setText(this.why, busy ? "" : status.why || "");
+      tanren.setText(this.plan, busy ? "" : planText(status));
+      tanren.setShown(this.bar, busy);
+      const lines = linesOf(status);
+      tanren.setText(this.doing, busy ? lines[lines.length - 1] || "" : "");
+      tanren.setShown(this.lines, lines.length);
+      this.showLines(lines.join("\n"));
+      this.showButtons(state);
+      this.problem.replaceChildren(...(status.problem ? [tanren.problemCard(status.problem)] : []));
+    }
+
+    showLines(text) {
+      const follows = this.lines.scrollHeight - this.lines.scrollTop - this.lines.clientHeight < 24;
+      tanren.setText(this.lines, text);
+      if (follows) this.lines.scrollTop = this.lines.scrollHeight;
+    }
+
+    showButtons(state) {
+      const key = `${state} ${tanren.mayWrite()}`;
+      if (key === this.shownButtons) return;
+      this.shownButtons = key;
+      this.buttons.replaceChildren(...(tanren.mayWrite() ? this.buttonsFor(state) : []));
+    }
+
+    buttonsFor(state) {
+      const main = { class: "tn-button tn-main" };
+      if (state === "busy") return [tanren.button(t("Cancel the set-up"), () => this.perform("cancel"))];
+      if (state === "ready") return [tanren.button(t("Repair by making it anew…"), () => this.repair())];
+      if (state === "broken") return [tanren.button(t("Repair by making it anew…"), () => this.repair(), main)];
+      if (state === "outdated") return [tanren.button(t("Update the environment"), () => this.perform("setup"), main)];
+      if (state === "foreign") return [];
+      const label = state === "unfinished" ? t("Set up again") : t("Set up now");
+      return [tanren.button(label, () => this.perform("setup"), main)];
+    }
+
+    async repair() {
+      const isSure = await tanren.askUser({
+        title: t("Make the trainer's environment anew?"),
+        body: [t("Its folder is emptied and all packages are installed again. Trainings, settings and the WebUI stay as they are."), planText(this.status)],
+        yes: t("Make it anew"),
+        isDangerous: true,
+      });
+      if (isSure) await this.perform("repair");
+    }
+
+    async perform(action) {
+      try {
+        await tanren.ask("environment", { action });
+      } catch (error) {
+        this.problem.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
+        return;
+      }
+      this.poller.wake();
+    }
+
+    showTrouble(trouble) {
+      tanren.setShown(this.trouble, trouble);
+      if (!trouble) return;
+      const seconds = tanren.number(trouble.seconds);
+      tanren.setText(this.trouble, t("The server is not reachable. Trying again in {seconds} s.", { seconds }));
+    }
+  }
+
+  const isBusy = (status) => Boolean(status.busy) || status.state === "busy";
+
+  function linesOf(status) {
+    return (status.lines || []).filter((line) => typeof line === "string");
+  }
+
+  function symbolOf(state) {
+    const symbols = { ready: "completed", busy: "starting", broken: "failed", foreign: "failed", missing: "none" };
+    return symbols[state] || "warning";
+  }
+
+  function colourOf(state) {
+    const colours = { ready: "completed", busy: "running", broken: "failed", foreign: "failed" };
+    return colours[state] || "queued";
+  }
+
+  function wordOf(state) {
+    const words = {
+      ready: t("The trainer is ready."),
+      missing: t("The trainer is not set up yet."),
+      unfinished: t("An earlier set-up was not finished."),
+      outdated: t("The trainer needs newer packages."),
+      broken: t("The trainer's environment is damaged."),
+      foreign: t("This folder holds something else."),
+      busy: t("Setting up…"),
+    };
+    return words[state] || String(state);
+  }
+
+  /** What a set-up would do, before anything happens. */
+  function planText(status) {
+    if (status.plan) return typeof status.plan === "string" ? status.plan : planSentence(status.plan);
+    return status.folder ? t("Folder: {folder}", { folder: status.folder }) : "";
+  }
+
+  function planSentence(plan) {
+    return t("Up to {download} are downloaded and {disk} are used on the disk, in {folder}.", {
+      download: tanren.bytes(plan.download),
+      disk: tanren.bytes(plan.on_disk),
+      folder: plan.folder || "–",
+    });
+  }
+})();

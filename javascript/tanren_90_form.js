@@ -1,0 +1,288 @@
+/* The train form: check while typing, problems at their fields, one start for a double click, search, marks.
+ *
+ * The form itself is made by the server. It finds what it needs here by ids: `tanren-form` with fields
+ * `tanren-field-<option>`, `tanren-plan` with the outcome of the newest check, the hidden button `tanren-check`, the
+ * hidden text `tanren-request`, `tanren-start` and `tanren-search`.
+ */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+  const t = tanren.t;
+  const el = tanren.el;
+
+  const AFTER_TYPING = 300;
+  const LONGEST_SUBMIT = 20000;
+  const FIELD = "tanren-field-";
+
+  const byId = (id) => document.getElementById(id);
+  let checkTimer = null;
+  let submitTimer = null;
+  let seenStart = null;
+
+  /** Connect the form once it is on the page; safe to call again. */
+  tanren.openForm = function () {
+    const form = byId("tanren-form");
+    if (form && !form.dataset.tanrenOpen) {
+      form.dataset.tanrenOpen = "true";
+      for (const event of ["input", "change", "click"]) form.addEventListener(event, onChange, true);
+    }
+    const plan = byId("tanren-plan");
+    if (plan && !plan.dataset.tanrenOpen) {
+      plan.dataset.tanrenOpen = "true";
+      new MutationObserver(showPlan).observe(plan, { childList: true, subtree: true, attributes: true });
+      showPlan();
+    }
+    if (byId("tanren-request")) ensureRequest();
+  };
+
+  function onChange(event) {
+    const target = event.target;
+    if (!(target instanceof Element) || target.closest("#tanren-search")) {
+      if (target instanceof Element) filterFields();
+      return;
+    }
+    // Clicks matter for drop-downs and check boxes that some gradio lines build without an input event.
+    if (event.type === "click" && !target.closest("li, [role=option], .token-remove, .remove-all")) return;
+    scheduleCheck();
+  }
+
+  function scheduleCheck() {
+    window.clearTimeout(checkTimer);
+    checkTimer = window.setTimeout(() => {
+      const button = byId("tanren-check");
+      if (button) button.click();
+    }, AFTER_TYPING);
+  }
+
+  /** Take over what the newest check said: problems at fields, marks, whether Start is possible. */
+  function showPlan() {
+    const plan = byId("tanren-plan");
+    if (!plan) return;
+    showProblems(plan);
+    showChanged(plan);
+    allowStart(plan);
+    noticeStart(plan);
+  }
+
+  function showProblems(plan) {
+    const texts = new Map();
+    for (const problem of plan.querySelectorAll("[data-field]")) {
+      const name = problem.dataset.field;
+      if (!name) continue;
+      const isWarning = Boolean(problem.closest(".tanren-warnings, .tanren-warning"));
+      const lines = texts.get(name) || [];
+      lines.push({ text: problem.dataset.text || problem.textContent.trim(), isWarning });
+      texts.set(name, lines);
+    }
+    for (const old of document.querySelectorAll(".tanren-at-field")) {
+      if (!texts.has(old.dataset.for)) removeNote(old);
+    }
+    texts.forEach((lines, name) => noteAt(name, lines));
+  }
+
+  function noteAt(name, lines) {
+    const field = byId(FIELD + name);
+    if (!field) return;
+    const id = `tanren-problem-${name}`;
+    const note = byId(id) || el("div", { id, class: "tanren-at-field", role: "status", data: { for: name } });
+    const key = JSON.stringify(lines);
+    if (note.dataset.key !== key) {
+      note.dataset.key = key;
+      note.replaceChildren(...lines.map((line) => el("p", { class: line.isWarning ? "tanren-note" : "tanren-wrong" }, tanren.symbol("warning"), line.text)));
+    }
+    if (field.nextElementSibling !== note) field.after(note);
+    const isWrong = lines.some((line) => !line.isWarning);
+    for (const input of field.querySelectorAll("input, textarea, select")) {
+      tanren.setAttribute(input, "aria-describedby", id);
+      tanren.setAttribute(input, "aria-invalid", isWrong ? "true" : null);
+    }
+  }
+
+  function removeNote(note) {
+    const field = byId(FIELD + note.dataset.for);
+    if (field) {
+      for (const input of field.querySelectorAll("[aria-describedby]")) {
+        input.removeAttribute("aria-describedby");
+        input.removeAttribute("aria-invalid");
+      }
+    }
+    note.remove();
+  }
+
+  /** Mark the fields that differ from the preset; their names stand in `data-changed`, parted by blanks or commas. */
+  function showChanged(plan) {
+    const said = plan.querySelector("[data-changed]");
+    const changed = new Set(said ? said.dataset.changed.split(/[\s,]+/).filter(Boolean) : []);
+    for (const field of document.querySelectorAll(`[id^="${FIELD}"]`)) {
+      const isChanged = changed.has(field.id.slice(FIELD.length));
+      if (field.classList.contains("tanren-changed") === isChanged) continue;
+      field.classList.toggle("tanren-changed", isChanged);
+      const mark = field.querySelector(":scope > .tanren-changed-mark");
+      if (mark) mark.remove();
+      if (isChanged) field.prepend(el("span", { class: "tanren-changed-mark" }, t("changed from the preset")));
+    }
+  }
+
+  function canStart(plan) {
+    const said = plan.querySelector("[data-can-start]");
+    return !said || said.dataset.canStart !== "false";
+  }
+
+  function allowStart(plan) {
+    const button = startButton();
+    if (!button) return;
+    const isOff = !canStart(plan) || submitTimer !== null;
+    tanren.setAttribute(button, "aria-disabled", isOff ? "true" : null);
+    button.classList.toggle("tanren-off", isOff);
+    tanren.setAttribute(button, "aria-busy", submitTimer !== null ? "true" : null);
+  }
+
+  function startButton() {
+    const node = byId("tanren-start");
+    return node && (node.tagName === "BUTTON" ? node : node.querySelector("button"));
+  }
+
+  /** Let one click on Start through, and none while something is wrong or a submit is under way. */
+  function onStartClick(event) {
+    const button = startButton();
+    if (!button || !(event.target instanceof Node) || !button.contains(event.target)) return;
+    const plan = byId("tanren-plan");
+    if (submitTimer !== null || (plan && !canStart(plan))) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      if (plan && submitTimer === null) showFirstProblem(plan);
+      return;
+    }
+    submitTimer = window.setTimeout(endSubmit, LONGEST_SUBMIT);
+    if (plan) allowStart(plan);
+  }
+
+  function showFirstProblem(plan) {
+    const note = document.querySelector(".tanren-at-field") || plan.querySelector("[data-field]") || plan;
+    note.scrollIntoView({ block: "center", behavior: "auto" });
+  }
+
+  function endSubmit() {
+    window.clearTimeout(submitTimer);
+    submitTimer = null;
+    const plan = byId("tanren-plan");
+    if (plan) allowStart(plan);
+  }
+
+  /**
+   * The answer to a start is an element with `data-started`: the new job's id, or empty when it was refused. It stands
+   * in the plan or in `tanren-outcome`.
+   */
+  function noticeStart() {
+    const said = document.querySelector("#tanren-plan [data-started], #tanren-outcome [data-started]");
+    if (!said || said === seenStart) return;
+    seenStart = said;
+    endSubmit();
+    const id = said.dataset.started;
+    if (!id) return;
+    writeRequest(tanren.newId());
+    tanren.openJobsTab();
+    tanren.showJob(id);
+    tanren.refresh();
+  }
+
+  function requestBox() {
+    return document.querySelector("#tanren-request textarea, #tanren-request input");
+  }
+
+  // The id stands there before the click, because gradio reads the values of a click from its own memory, which
+  // follows the page a moment later. A second click sends the same id, and the server makes one job of both.
+  function ensureRequest() {
+    const box = requestBox();
+    if (box && !box.value) writeRequest(tanren.newId());
+  }
+
+  function writeRequest(id) {
+    const box = requestBox();
+    if (box) tanren.typeInto(box, id);
+  }
+
+  /** Put a value into a field so that gradio notices. */
+  tanren.typeInto = function (input, value) {
+    const kind = input.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(input, value);
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  /** Show the fields whose name, label or help hold all words of the search; and only groups with such a field. */
+  function filterFields() {
+    const box = document.querySelector("#tanren-search input, #tanren-search textarea");
+    if (!box) return;
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length) openFoldedGroups();
+    const fields = [...document.querySelectorAll(`#tanren-form [id^="${FIELD}"]`)];
+    let count = 0;
+    for (const field of fields) {
+      const isFound = words.every((word) => searchText(field).includes(word));
+      field.classList.toggle("tanren-filtered", !isFound);
+      const note = byId("tanren-problem-" + field.id.slice(FIELD.length));
+      if (note) note.classList.toggle("tanren-filtered", !isFound);
+      count += Number(isFound);
+    }
+    for (const group of document.querySelectorAll("#tanren-form .tanren-group")) {
+      const members = [...group.querySelectorAll(`[id^="${FIELD}"]`)];
+      const isEmpty = members.length > 0 && members.every((field) => field.classList.contains("tanren-filtered"));
+      group.classList.toggle("tanren-filtered", words.length > 0 && (isEmpty || !members.length));
+    }
+    sayFound(words.length ? count : null, fields.length);
+  }
+
+  function searchText(field) {
+    const name = field.id.slice(FIELD.length);
+    const inside = [...field.querySelectorAll("label, span, legend, .info")].map((node) => node.textContent).join(" ");
+    return `${name} ${name.replace(/_/g, " ")} ${inside}`.toLowerCase();
+  }
+
+  /** gradio 6 leaves out what a folded group holds until it is opened, so that nothing could be found there. */
+  function openFoldedGroups() {
+    const folded = document.querySelectorAll("#tanren-form .tanren-group .label-wrap:not(.open)");
+    folded.forEach((head) => head.click());
+    if (folded.length) window.setTimeout(filterFields, 60);
+  }
+
+  function sayFound(count, total) {
+    const search = byId("tanren-search");
+    let said = byId("tanren-found");
+    if (count === null) {
+      if (said) said.remove();
+      return;
+    }
+    if (!said) search.after((said = el("p", { id: "tanren-found", role: "status" })));
+    tanren.setText(said, t("{count} of {total} settings", { count: tanren.number(count), total: tanren.number(total) }));
+  }
+
+  /** Buttons inside the plan and other parts that the server made: use a folder, copy a text. */
+  function onPageClick(event) {
+    const button = event.target instanceof Element ? event.target.closest("[data-use-level], [data-copy], [data-copy-from]") : null;
+    if (!button) return;
+    if (button.dataset.useLevel !== undefined) useLevel(button);
+    else copyFrom(button);
+  }
+
+  function useLevel(button) {
+    const field = byId(FIELD + (button.dataset.levelField || "train_data_dir"));
+    const input = field && field.querySelector("textarea, input");
+    if (!input) return;
+    tanren.typeInto(input, button.dataset.useLevel);
+    scheduleCheck();
+  }
+
+  async function copyFrom(button) {
+    const source = button.dataset.copyFrom ? document.querySelector(button.dataset.copyFrom) : null;
+    const text = source ? source.value ?? (source.querySelector("textarea, input") || {}).value ?? source.textContent : button.dataset.copy;
+    const before = button.textContent;
+    const isCopied = await tanren.copy(text || "");
+    tanren.setText(button, isCopied ? t("Copied") : t("Could not copy: please select the text"));
+    window.setTimeout(() => tanren.setText(button, before), 1600);
+  }
+
+  document.addEventListener("click", onStartClick, true);
+  document.addEventListener("click", onPageClick);
+  tanren.noticeStart = noticeStart;
+})();

@@ -1,0 +1,87 @@
+/* Finds our containers whenever they appear, moves between tabs, and comes back to the same place after a reload. */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+
+  const QUIET = 150;
+  const PATIENCE = 20000;
+  const byId = (id) => document.getElementById(id);
+  let timer = null;
+
+  /** The button of a tab inside of ours, in each gradio line; null while there is none. */
+  function innerTabButton(elemId) {
+    const named = byId(elemId + "-button");
+    if (named) return named;
+    // gradio 3 gives its tab buttons no id: they stand in the same order as their pages.
+    const page = byId(elemId);
+    const tabs = page && page.closest(".tabs");
+    if (!tabs) return null;
+    const pages = [...tabs.children].filter((child) => child.classList.contains("tabitem"));
+    const head = tabs.querySelector(":scope > .tab-nav");
+    return (head && head.children[pages.indexOf(page)]) || null;
+  }
+
+  /** The button of our tab among the WebUI's, where there is a WebUI. */
+  function outerTabButton() {
+    const named = byId("tab_tanren-button");
+    if (named) return named;
+    const page = byId("tab_tanren");
+    const tabs = page && page.closest(".tabs");
+    const head = tabs && tabs.querySelector(":scope > .tab-nav");
+    if (!head) return null;
+    const pages = [...tabs.children].filter((child) => child.classList.contains("tabitem"));
+    return head.children[pages.indexOf(page)] || null;
+  }
+
+  function press(button) {
+    if (!button || button.getAttribute("aria-selected") === "true" || button.classList.contains("selected")) return;
+    button.click();
+  }
+
+  /** Open the tab of the jobs. */
+  tanren.openJobsTab = function () {
+    press(innerTabButton("tanren-tab-jobs"));
+  };
+
+  function look() {
+    timer = null;
+    const live = byId("tanren-live");
+    if (live) tanren.openLive(live);
+    const environment = byId("tanren-environment");
+    if (environment) tanren.openEnvironment(environment);
+    tanren.openForm();
+    tanren.noticeStart();
+  }
+
+  function lookSoon() {
+    if (timer === null) timer = window.setTimeout(look, QUIET);
+  }
+
+  /** After a reload of a page on which a job was watched, or with an address that names one, go there again. */
+  function comeBack() {
+    const wasWatching = tanren.memory.get("watching");
+    const isAddressed = window.location.hash.startsWith("#tanren/") && wasWatching === null;
+    if (wasWatching !== "true" && !isAddressed) return;
+    const given = performance.now() + PATIENCE;
+    const attempt = () => {
+      press(outerTabButton());
+      press(innerTabButton("tanren-tab-jobs"));
+      if (!tanren.isDrawn(byId("tanren-live")) && performance.now() < given) window.setTimeout(attempt, 250);
+    };
+    attempt();
+  }
+
+  function rememberPlace() {
+    tanren.memory.set("watching", String(tanren.isDrawn(byId("tanren-live"))));
+  }
+
+  function start() {
+    new MutationObserver(lookSoon).observe(document.body, { childList: true, subtree: true });
+    window.addEventListener("pagehide", rememberPlace);
+    look();
+    comeBack();
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();
