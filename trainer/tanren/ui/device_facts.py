@@ -29,6 +29,12 @@ def cuda_of_host() -> Any:
     return cuda
 
 
+def has_gpu_in_host() -> bool:
+    """True when the WebUI's torch sees a GPU, or has not been imported to tell."""
+    torch = sys.modules.get("torch")
+    return torch is None or bool(torch.cuda.is_available())
+
+
 def process_memory() -> int:
     """Bytes of main memory that this process holds; 0 where the system does not say."""
     psutil = sys.modules.get("psutil")

@@ -18,6 +18,7 @@ from .host_webui import NOTHING_CHOSEN, WebUI
 
 KINDS = ("is_sd1", "is_sd2", "is_sdxl", "is_ssd", "is_sd3", "is_xl")
 TOLD = (*KINDS, "sd_checkpoint_info", "sd_model_hash", "sd_model_checkpoint", "parameterization", "cond_stage_key")
+LOADING_SECONDS = 2.0
 STAND_IN = "is_put_aside_by_tanren"
 STALE = (("tanren", 0, 0, 0),)
 
@@ -135,7 +136,7 @@ class A1111(WebUI):
         lock = getattr(self._data, "lock", None)
         if lock is None:
             return
-        if not lock.acquire(timeout=2):
+        if not lock.acquire(timeout=LOADING_SECONDS):
             raise BusyError(
                 where=self.title,
                 what="The WebUI is loading its model.",
@@ -196,5 +197,4 @@ class ReForge(A1111):
             model.current_lora_hash = str([])
 
     def _gpu_index(self) -> int | None:
-        number = self.flag("gpu_device_id")
-        return int(number) if number is not None else super()._gpu_index()
+        return 0 if self.flag("gpu_device_id") is not None else super()._gpu_index()

@@ -114,8 +114,8 @@ class Forge(WebUI):
                 loader.loaded_hash = STALE
 
     def _gpu_index(self) -> int | None:
-        number = self.flag("gpu_device_id")
-        return int(number) if number is not None else None
+        # Forge turns --gpu-device-id into CUDA_VISIBLE_DEVICES, of which there is then only one.
+        return 0
 
 
 class _HandedTo:

@@ -13,9 +13,11 @@ from typing import Any
 
 from ..errors import BusyError, ModelFileError
 from ..formats.base_model import kind_at
+from ..hardware import nvidia_gpus
+from ..jobs.devices import CPU, VISIBLE
 from ..paths import ANYWHERE, PathPolicy, data_folder
 from .access import Access, host_access
-from .device_facts import DeviceWatch, cuda_of_host, process_memory
+from .device_facts import DeviceWatch, cuda_of_host, has_gpu_in_host, process_memory
 from .generation_gate import Gate, guard_pictures
 from .host import DeviceFacts, HostCheckpoint, Kind, Released, host_module, required_module
 from .words import ENGLISH, Text, Words
@@ -33,7 +35,7 @@ class WebUI(ABC):
 
     def __init__(self) -> None:
         self._families: dict[tuple[Path, int, int], tuple[str, str]] = {}
-        self._watch = DeviceWatch(self._gpu_index())
+        self._watch = DeviceWatch(self._gpu_number())
         self._releasing = threading.Lock()
         self.gate = Gate(self._translate)
         self._install_gate()
@@ -124,12 +126,12 @@ class WebUI(ABC):
 
     def uses_device(self, device: str | None) -> bool:
         """True when a job on this device meets the WebUI's model there, or both use main memory."""
-        if device in (None, "", "auto"):
+        if device is None:
             return True
-        if device == "cpu":
-            return self._is_on_cpu()
-        number = str(device).rpartition(":")[2]
-        return not number.isdigit() or int(number) == (self._gpu_index() or 0)
+        if device == CPU:
+            # Where no driver names a GPU, "cpu" is all that jobs know; the WebUI's torch may know better.
+            return self._is_on_cpu() or not nvidia_gpus()
+        return not self._is_on_cpu() and device == f"cuda:{self._gpu_number()}"
 
     def is_generating(self) -> bool:
         """True while somebody holds the WebUI's queue."""
@@ -190,7 +192,7 @@ class WebUI(ABC):
 
     @abstractmethod
     def _gpu_index(self) -> int | None:
-        """Which GPU the WebUI was told to use."""
+        """Which of the GPUs it sees the WebUI was told to use."""
 
     def _install_gate(self) -> None:
         guard_pictures(self.gate, required_module("modules.scripts"), required_module("modules.processing"))
@@ -238,7 +240,13 @@ class WebUI(ABC):
 
     def _is_on_cpu(self) -> bool:
         used = self.flag("use_cpu") or []
-        return "all" in used or bool(self.flag("always_cpu"))
+        return "all" in used or bool(self.flag("always_cpu")) or not has_gpu_in_host()
+
+    def _gpu_number(self) -> int:
+        """The WebUI's GPU as the driver counts them; CUDA_VISIBLE_DEVICES gives programs a count of their own."""
+        index = self._gpu_index() or 0
+        visible = [word.strip() for word in os.environ.get(VISIBLE, "").split(",")]
+        return int(visible[index]) if index < len(visible) and visible[index].isdigit() else index
 
     def _selected_info(self) -> Any:
         sd_models = required_module("modules.sd_models")
