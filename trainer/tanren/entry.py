@@ -33,7 +33,7 @@ from .events import Report
 from .files import write_text
 from .folders import leftovers_in, sweep
 from .jobs.folder import SPEC, Spec, read_spec
-from .jobs.job import RunningJob, lock_output, open_job, spec_of
+from .jobs.job import RunningJob, lock_device, lock_output, open_job, options_of_attempt, spec_of
 from .locks import Lock
 from .logs import also_log_to, end_logging, is_main_process, known_secrets, set_up_logging
 from .masking import mask
@@ -48,7 +48,7 @@ from .options.reference import help_text
 from .options.saving import SavingOptions
 from .options.spec import Settings
 from .paths import data_folder
-from .preflight import Preflight, examine_all, process_count
+from .preflight import Asker, Preflight, examine_all, process_count
 from .room import check_room, room_of, size_of
 from .stop_signals import StopOnSignal
 
@@ -107,6 +107,8 @@ class Session:
         self.report = Report(asked=self.signals.asked)
         self._job: RunningJob | None = None
         self._output_lock: Lock | None = None
+        # Held until the process is gone, and with it what it keeps in the device's memory.
+        self._device_lock: Lock | None = None
         self.is_training = False
         self._data_dir: str | None = None
 
@@ -174,8 +176,8 @@ class Session:
             what = f"The job is one of {spec.command}, not of {self.command}."
             raise UsageError(where=f"--job_dir {folder}", what=what, fix=f"Start it with {spec.command}.py.")
         given = {name: parsed.settings.flat()[name] for name in parsed.settings.given}
-        where = str(Path(folder) / SPEC)
-        return parse_spec(self.command, self.chosen.groups, {**spec.options, **given}, where, problems), spec
+        where, options = str(Path(folder) / SPEC), options_of_attempt(Path(folder), spec)
+        return parse_spec(self.command, self.chosen.groups, {**options, **given}, where, problems), spec
 
     def _become_job(self, settings: Settings, spec: Spec | None, problems: Problems) -> None:
         """Take the job's lock before anything slow happens; words that cannot be read never become a job."""
@@ -190,6 +192,8 @@ class Session:
         self.signals.listen(job.asked)
         if job.is_by_hand:
             also_log_to(job.log_path, settings)
+        else:
+            self._device_lock = lock_device()
 
     def _clear_output(self, saving: SavingOptions) -> None:
         """Deal with what a killed run left half written among the results, before a state is looked for there."""
@@ -203,9 +207,8 @@ class Session:
 
     def _examined(self, settings: Settings, problems: Problems, *, is_typed: bool) -> Preflight:
         """Look at everything; warnings are told, problems are raised together."""
-        found = examine_all(
-            self.chosen, settings, problems, self.report, typed_at_shell=is_typed, processes=process_count()
-        )
+        asker = Asker(typed_at_shell=is_typed, processes=process_count())
+        found = examine_all(self.chosen, settings, problems, self.report, asker)
         check_room(room_of(found, size_of(found)), problems)
         for warning in problems.warnings:
             self.report.warning(warning)
@@ -222,6 +225,7 @@ class Session:
 
     def _train(self, found: Preflight) -> None:
         stay_offline(found.settings[ModelOptions])
+        self.report.tell("phase", name="import", done=0, total=None)
         family = import_part(self.chosen.family).FAMILY
         recipe = import_part(self.chosen.recipe)
         try:

@@ -1,9 +1,9 @@
 """What a run tells and what it may be asked.
 
-An event is a flat dict with `kind` and `time` (seconds since 1970). Kinds: phase (name, done, total), step (step,
-epoch, loss, average, lr, seconds, memory), epoch (step, epoch, average), validation (step, average), sample (file,
-prompt, seed), saved (file, step, epoch), warning (text), problem (code, where, what, why, fix), note (text), ended
-(state, reason). Sinks show or store them: the console, a job folder, trackers.
+An event is a flat dict with `kind` and `time` (seconds since 1970). Kinds: phase (name, done, total; epochs too when it
+is the training), step (step, epoch, loss, average, lr, seconds, memory), epoch (step, epoch, average), validation (step,
+average), sample (file, prompt, seed, index, step), saved (file, step, epoch), warning (text), problem (code, where,
+what, why, fix), note (text), ended (state, reason). Sinks show or store them: the console, a job folder, trackers.
 """
 
 from __future__ import annotations

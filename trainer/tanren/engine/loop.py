@@ -29,7 +29,8 @@ def fit(run: Run, saver: Saver, settings: Settings, report: Report) -> None:
         NumericError: too many updates had no finite loss or gradient.
     """
     loop = Loop(run, saver, settings, report)
-    report.tell("phase", name="train", done=run.start.step, total=run.counts.max_train_steps)
+    counts = run.counts
+    report.tell("phase", name="train", done=run.start.step, total=counts.max_train_steps, epochs=counts.num_epochs)
     loop.before()
     while loop.is_inside_an_epoch or loop.has_epochs_left:
         loop.one_epoch()

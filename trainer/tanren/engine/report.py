@@ -12,6 +12,7 @@ from ..events import Event
 
 log = logging.getLogger("tanren")
 PHASE_TEXT = {
+    "import": "loading the libraries",
     "load": "loading the model",
     "cache latents": "caching latents",
     "cache text": "caching captions",

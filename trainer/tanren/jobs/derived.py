@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from ..locks import lock_holder
-from .folder import CONTROL, LOCK, PROGRESS, RESULT, Runner, has_checkpoint, read_object, read_runner
+from .folder import (
+    AT_ONCE,
+    CONTROL,
+    LOCK,
+    PROGRESS,
+    RESULT,
+    STOP,
+    Runner,
+    has_checkpoint,
+    read_object,
+    read_runner,
+)
 from .process import Identity, is_alive
 
 DRAFT, QUEUED, STARTING, RUNNING, STOPPING, STALLED = "draft", "queued", "starting", "running", "stopping", "stalled"
@@ -108,7 +119,7 @@ class Observer:
             has_runner=ours is not None,
             runner_seconds=self._since("runner", ours.nonce if ours else None),
             is_alive=ours is not None and _runs(ours),
-            is_asked_to_stop=control.get("attempt") == wanted and "stop" in control.get("requests", ()),
+            is_asked_to_stop=stop_wish(control, wanted) is not None,
             still_seconds=self._since("counter", (progress.get("attempt"), progress.get("counter"))),
             has_checkpoint=has_checkpoint(self.folder),
         )
@@ -125,6 +136,14 @@ class Observer:
             start = now
         self._seen[name] = (value, start)
         return now - start
+
+
+def stop_wish(control: Mapping[str, Any], attempt: int) -> str | None:
+    """What `control.json` asks of an attempt: to stop after saving (STOP), AT_ONCE, or neither."""
+    requests = control.get("requests")
+    if control.get("attempt") != attempt or not isinstance(requests, list):
+        return None
+    return next((wish for wish in (AT_ONCE, STOP) if wish in requests), None)
 
 
 def _code(result: Mapping[str, Any], attempt: int) -> int | None:

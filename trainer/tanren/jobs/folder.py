@@ -23,7 +23,9 @@ SPEC, RUNNER, CONTROL, LOCK = "spec.json", "runner.json", "control.json", "job.l
 PROGRESS, EVENTS, LOG, RESULT = "progress.json", "events.jsonl", "log.txt", "result.json"
 SAMPLES, CHECKPOINTS = "samples", "checkpoints"
 SPEC_VERSION = 1
+STOP, AT_ONCE = "stop", "stop at once"
 NONCE_VARIABLE = "TANREN_JOB_NONCE"
+DEVICE_LOCK_VARIABLE = "TANREN_DEVICE_LOCK"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Runner:
         attempt: 1 is the first.
         nonce: names this start; the trainer finds it in its environment.
         pid, started, boot: the process (`process.Identity`), None before it exists.
+        device: what it was started on; empty when it was started by hand.
     """
 
     attempt: int
@@ -56,6 +59,7 @@ class Runner:
     pid: int | None = None
     started: str = ""
     boot: str = ""
+    device: str = ""
 
 
 def write_spec(folder: Path, spec: Spec) -> None:
@@ -110,12 +114,15 @@ def ask(folder: Path, requests: Iterable[str], attempt: int) -> int:
 
     Args:
         folder: of the job.
-        requests: any of `events.REQUESTS`.
+        requests: any of `events.REQUESTS`; AT_ONCE tells other observers that the attempt is being ended.
         attempt: the one that is meant; a later one does not listen.
     """
-    wanted = sorted(set(requests))
-    assert all(request in REQUESTS for request in wanted), wanted
-    sequence = int(read_object(folder / CONTROL).get("sequence", 0)) + 1
+    before = read_object(folder / CONTROL)
+    # A wish to stop stays one, whatever else is asked before the trainer has looked.
+    lasting = {STOP, AT_ONCE}.intersection(before.get("requests", ())) if before.get("attempt") == attempt else set()
+    wanted = sorted({*requests, *lasting})
+    assert all(request in (*REQUESTS, AT_ONCE) for request in wanted), wanted
+    sequence = int(before.get("sequence", 0)) + 1
     write_json(folder / CONTROL, {"sequence": sequence, "attempt": attempt, "requests": wanted})
     return sequence
 

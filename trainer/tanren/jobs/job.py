@@ -23,6 +23,7 @@ from .control import Control
 from .derived import COMPLETED, DONE_CODE, FAILED, STOPPED, STOPPED_CODE
 from .folder import (
     CHECKPOINTS,
+    DEVICE_LOCK_VARIABLE,
     EVENTS,
     LOCK,
     LOG,
@@ -31,6 +32,7 @@ from .folder import (
     RUNNER,
     Runner,
     Spec,
+    has_checkpoint,
     read_object,
     read_runner,
     read_spec,
@@ -125,7 +127,8 @@ def open_job(folder: Path, spec: Spec, *, known_secrets: Iterable[str] = ()) -> 
     except OSError as error:
         raise storage_error(folder, error) from error
     me = this_process()
-    lock = Lock(folder / LOCK, **asdict(me), job=folder.name).acquire(what=f"The job {folder.name}")
+    nonce = os.environ.get(NONCE_VARIABLE, "")
+    lock = Lock(folder / LOCK, **asdict(me), nonce=nonce, job=folder.name).acquire(what=f"The job {folder.name}")
     try:
         _agree_on_spec(folder, spec)
         runner, is_by_hand = _attempt(folder)
@@ -157,6 +160,29 @@ def lock_output(folder: Path, name: str) -> Lock:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     lock = Lock(folder / f"{TEMP_PREFIX}{digest}.lock", is_passing=True, name=name)
     return lock.acquire(what=f"The output name {name!r} in {folder}")
+
+
+def lock_device() -> Lock | None:
+    """Lock the device that this process was given, until it ends; None when it was given none.
+
+    Raises:
+        BusyError: another job computes there.
+    """
+    path = os.environ.get(DEVICE_LOCK_VARIABLE)
+    if not path:
+        return None
+    place = Path(path)
+    return Lock(place, nonce=os.environ.get(NONCE_VARIABLE, "")).acquire(what=f"The device {place.stem}")
+
+
+def options_of_attempt(folder: Path, spec: Spec) -> dict[str, Any]:
+    """The options of a spec for the attempt that starts now: once the job has states of its own, it goes on from those,
+    not from the one that the spec names for its beginning.
+    """
+    options = dict(spec.options)
+    if has_checkpoint(folder):
+        options.pop("resume", None)
+    return options
 
 
 def _agree_on_spec(folder: Path, spec: Spec) -> None:

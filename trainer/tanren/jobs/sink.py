@@ -77,9 +77,15 @@ class JobSink:
         self._has_news = True
         if content["kind"] == "phase":
             self._progress |= {"phase": content["name"], "done": content["done"], "total": content["total"]}
+            if content["name"] == "train":
+                self._progress |= {"total_steps": content["total"], "total_epochs": content.get("epochs")}
         elif content["kind"] == "step":
             self._progress |= {name: content.get(name) for name in STEP_FACTS}
-            self._progress |= {"phase": "train", "done": content.get("step")}
+            # Sample pictures may have come in between, with a total of their own.
+            total = self._progress.get("total_steps")
+            self._progress |= {"phase": "train", "done": content.get("step"), "total": total}
+        elif content["kind"] == "sample":
+            self._progress["sample"] = content["file"]
 
     def _is_worth_a_line(self, event: Event) -> bool:
         if event["kind"] != "phase":

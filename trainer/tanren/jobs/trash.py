@@ -1,0 +1,171 @@
+"""Deleting jobs: first into `<data>/trash`, from where they can be put back; for good only when somebody asks.
+
+For good means: files that a job folder is known to hold. What anybody else has put there stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..disk import storage_error
+from ..errors import BusyError, UsageError
+from ..files import read_lines
+from ..folders import MANIFEST, read_manifest, remove_folder
+from ..locks import Lock
+from . import actions
+from .envelope import ENVELOPE
+from .folder import CHECKPOINTS, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, RUNNER, SPEC
+
+if TYPE_CHECKING:
+    from .shelf import Shelf
+    from .shelved import Job
+
+OURS = (SPEC, ENVELOPE, RUNNER, CONTROL, LOCK, PROGRESS, EVENTS, LOG, RESULT)
+OUTPUTS = "outputs"
+# A file that was written later than this after the job said so is another job's.
+LATE_SECONDS = 5.0
+
+
+def move_to_trash(job: Job, *, with_outputs: bool) -> Path:
+    """Take a job off the shelf; hold the shelf's lock.
+
+    Args:
+        job: that nobody runs.
+        with_outputs: the files that it says it has written elsewhere go along, unless another job wrote them since.
+
+    Returns:
+        Its folder in the trash.
+
+    Raises:
+        BusyError: it runs.
+        StorageError: it could not be moved.
+    """
+    if "delete" not in job.actions():
+        raise actions.refused(job, "delete")
+    outputs = outputs_of(job.folder) if with_outputs else []
+    place = _free(job.shelf.trash / job.id)
+    # A trainer started by hand at this moment finds the lock taken, instead of losing its folder under its feet.
+    lock = _lock_of(job)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.release()
+        shutil.move(job.folder, place)
+        if outputs:
+            _move_all(outputs, place / OUTPUTS)
+    except OSError as error:
+        raise storage_error(job.folder, error) from error
+    finally:
+        lock.release()
+    return place
+
+
+def put_back(shelf: Shelf, name: str) -> None:
+    """Put a job from the trash back onto the shelf; its outputs, if they came along, stay in its folder.
+
+    Raises:
+        UsageError: it is not there, or a job of that name is on the shelf.
+    """
+    place = shelf.trash / name
+    if name not in trashed(shelf):
+        raise UsageError(where=name[:200], what="It is not in the trash.")
+    with shelf.lock():
+        if (shelf.runs / name).exists():
+            raise UsageError(where=name, what="A job of that name is there already.", fix="Delete that one first.")
+        try:
+            shutil.move(place, shelf.runs / name)
+        except OSError as error:
+            raise storage_error(place, error) from error
+
+
+def trashed(shelf: Shelf) -> list[str]:
+    """Names of the jobs in the trash, the newest first."""
+    if not shelf.trash.is_dir():
+        return []
+    found = [entry.name for entry in shelf.trash.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(found, reverse=True)
+
+
+def empty_trash(shelf: Shelf) -> int:
+    """Remove for good what jobs in the trash are known to hold; returns how many folders went altogether.
+
+    A folder with files of somebody else stays, with these files.
+    """
+    count = 0
+    for name in trashed(shelf):
+        folder = shelf.trash / name
+        with contextlib.suppress(OSError):
+            _remove_known(folder)
+        count += not folder.exists()
+    return count
+
+
+def outputs_of(folder: Path) -> list[Path]:
+    """Files that a job wrote outside of its folder and nobody wrote since: weights, sample pictures, kept states."""
+    written: dict[Path, float] = {}
+    for event in _events(folder):
+        if event.get("kind") in ("saved", "sample") and isinstance(event.get("file"), str):
+            written[Path(event["file"])] = float(event.get("time") or 0.0)
+    found = [path for path, told in written.items() if _is_unchanged(path, told)]
+    states = [path.with_name(f"{path.stem}-state") for path in found]
+    return found + [state for state in states if read_manifest(state) is not None]
+
+
+def _is_unchanged(path: Path, told: float) -> bool:
+    try:
+        return path.is_file() and path.stat().st_mtime <= told + LATE_SECONDS
+    except OSError:
+        return False
+
+
+def _events(folder: Path) -> list[dict[str, Any]]:
+    events = []
+    for line in read_lines(folder / EVENTS):
+        if '"saved"' in line or '"sample"' in line:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                events += [event] if isinstance(event, dict) else []
+    return events
+
+
+def _move_all(outputs: list[Path], place: Path) -> None:
+    place.mkdir(exist_ok=True)
+    for path in outputs:
+        shutil.move(path, _free(place / path.name))
+    for folder in sorted({path.parent for path in outputs}, reverse=True):
+        # Only when that was all: what others keep there stays.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _lock_of(job: Job) -> Lock:
+    try:
+        return Lock(job.folder / LOCK).acquire(what=f"The job {job.id}", wait=0.5)
+    except BusyError:
+        raise actions.refused(job, "delete") from None
+
+
+def _free(path: Path) -> Path:
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
+def _remove_known(folder: Path) -> None:
+    for name in OURS:
+        (folder / name).unlink(missing_ok=True)
+    for inner in (CHECKPOINTS, OUTPUTS):
+        for entry in sorted((folder / inner).iterdir()) if (folder / inner).is_dir() else []:
+            if (entry / MANIFEST).is_file():
+                remove_folder(entry)
+            elif inner == OUTPUTS and entry.is_file():
+                # Moved here by us, from a job's own list.
+                entry.unlink()
+        with contextlib.suppress(OSError):
+            (folder / inner).rmdir()
+    folder.rmdir()
