@@ -1,0 +1,95 @@
+"""Tanren as an extension of a WebUI: what the WebUI calls, and when.
+
+Whatever goes wrong in here costs our tab only: the WebUI comes up without it, and its console says why.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from .host import host_module
+from .settings import add_settings
+
+TITLE, ELEMENT = "Tanren", "tanren"
+# Left on a module of the WebUI, which stays when the UI is reloaded and ours do not.
+WAS_LOADED = "tanren_was_loaded"
+
+
+def register(script_callbacks: Any, folder: Path) -> None:
+    """Tell the WebUI what to call; nothing else is done yet.
+
+    Args:
+        script_callbacks: the WebUI's module. Older ones take no names for callbacks, so none are given.
+        folder: of the extension, as the WebUI names it; it may be a link.
+    """
+    extension = Extension(folder, is_reload=hasattr(script_callbacks, WAS_LOADED))
+    setattr(script_callbacks, WAS_LOADED, True)
+    script_callbacks.on_ui_settings(_reporting("Its settings are missing", extension.settings))
+    script_callbacks.on_ui_tabs(_reporting("The tab could not be made", extension.tabs, []))
+    script_callbacks.on_app_started(_reporting("The tab does not work", extension.started))
+    script_callbacks.on_script_unloaded(_reporting("It could not be ended", extension.closed))
+
+
+class Extension:
+    """One load of the extension, until the WebUI's page is built anew.
+
+    Args:
+        folder: as the WebUI names it.
+        is_reload: the page is built anew in a WebUI that runs already.
+    """
+
+    def __init__(self, folder: Path, *, is_reload: bool) -> None:
+        self._folder, self._is_reload = folder, is_reload
+
+    @functools.cached_property
+    def _program(self) -> Any:
+        # Not at the top: this imports what is needed for jobs, and the WebUI's settings page needs none of it.
+        from .extension_program import Program
+
+        return Program(self._folder, is_reload=self._is_reload)
+
+    def settings(self) -> None:
+        """Add our section to the settings page."""
+        add_settings(host_module("modules.shared"))
+
+    def tabs(self) -> list[tuple[Any, str, str]]:
+        """Our tab: the page, its title (never translated by us: the WebUI keeps it in its files), its id."""
+        return [(self._program.page(), TITLE, ELEMENT)]
+
+    def started(self, blocks: Any, app: Any) -> None:
+        """Add the routes to the web server that just started, and begin to look after the jobs.
+
+        Args:
+            blocks: the WebUI's page; None when it was started without one.
+            app: its FastAPI application, a new one after each reload.
+        """
+        self._program.begin(blocks, app)
+
+    def closed(self) -> None:
+        """Let go of everything; trainings go on, and the next load finds them."""
+        if "_program" in self.__dict__:
+            self._program.end()
+
+
+def _reporting(what: str, callback: Callable[..., Any], otherwise: Any = None) -> Callable[..., Any]:
+    """The callback, with its failure told on the console instead of passed on."""
+
+    @functools.wraps(callback)
+    def called(*values: Any) -> Any:
+        try:
+            return callback(*values)
+        except UserError as problem:
+            print(f"Tanren: {what}: {problem}", file=sys.stderr)
+        except Exception:
+            # A fault of ours must not keep the WebUI from starting, whatever kind it is.
+            print(f"Tanren: {what}, because of a fault in Tanren. Please report this:", file=sys.stderr)
+            traceback.print_exc()
+        return otherwise
+
+    return called
