@@ -4,9 +4,11 @@ import importlib.util
 import sys
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from tanren.errors import EnvironmentProblem, UsageError
 from tanren.formats import toml_file
-from tanren.formats.toml_file import line_of, open_toml, parse_toml, write_flat
+from tanren.formats.toml_file import line_of, open_toml, parse_toml, plain_tables, write_flat, write_nested
 
 TEXT = """\
 [general]
@@ -90,9 +92,66 @@ def test_without_any_reader_one_sentence_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(toml_file, "REPOSITORY", tmp_path)
 
     with pytest.raises(EnvironmentProblem) as caught:
-        parse_toml("a = 1", "f.toml")
+        parse_toml("a = 1979-05-27", "f.toml")
 
     assert caught.value.fix == "Make the trainer's environment first: python launch.py setup."
+
+
+def test_without_any_reader_what_is_written_here_is_read_all_the_same(monkeypatch, tmp_path):
+    hide(monkeypatch, "tomllib", "toml")
+    monkeypatch.setattr(toml_file, "REPOSITORY", tmp_path)
+    text = (
+        '# ours\na = "x \\"y\\" \\u3042"\n\n[b.c]\nd = [1, 2.5]\n\n'
+        "[[e]]\nf = true\n\n[[e.g]]\nh = 1e-05\n\n[[e]]\nf = false\n"
+    )
+
+    assert parse_toml(text, "f.toml") == {
+        "a": 'x "y" あ',
+        "b": {"c": {"d": [1, 2.5]}},
+        "e": [{"f": True, "g": [{"h": 1e-05}]}, {"f": False}],
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = 'single'",
+        "a = {b = 1}",
+        "a.b = 1",
+        "a = 1\na = 2",
+        "a = null",
+        "[a]\n[a]",
+        "a = 1\n[a]",
+        "a = [1]\n[[a]]",
+        "x",
+    ],
+)
+def test_anything_else_is_left_to_a_real_reader(text):
+    assert plain_tables(text) is None
+
+
+SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(-9, 10**9),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=("Cs",))),
+)
+KEYS = st.text("abcXYZ019_-", min_size=1, max_size=4)
+TABLES = st.recursive(
+    st.dictionaries(KEYS, st.one_of(SCALARS, st.lists(st.integers(), max_size=2)), max_size=3),
+    lambda inner: st.dictionaries(KEYS, st.one_of(SCALARS, inner, st.lists(inner, min_size=1, max_size=2)), max_size=3),
+    max_leaves=6,
+)
+
+
+@given(data=TABLES)
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@example(data={"a": "\x85\u2028"})
+def test_nested_tables_come_back_as_they_were_written(data):
+    text = write_nested(data)
+
+    assert parse_toml(text, "f.toml") == data
+    assert plain_tables(text) == data
 
 
 def hide(monkeypatch, *names):

@@ -58,7 +58,14 @@ def open_toml(path: Path) -> TomlFile:
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
     """Parse TOML text; `where` names it in messages."""
-    reader = _reader()
+    try:
+        reader = _reader()
+    except EnvironmentProblem:
+        data = plain_tables(text)
+        if data is None:
+            raise
+        check_values(data, where)
+        return data
     try:
         data = reader.loads(text)
     except RecursionError:
@@ -76,6 +83,59 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         raise UsageError(where=where, what=f"This is not valid TOML ({error!r}).") from None
     check_values(data, where)
     return data
+
+
+def plain_tables(text: str) -> dict[str, Any] | None:
+    """The data of a file that keeps to what is written here: headers, and `key = value` with values as JSON has them.
+
+    It lets presets and forms work where nothing else reads TOML. None for any other file.
+    """
+    data: dict[str, Any] = {}
+    table = data
+    for line in map(str.strip, text.split("\n")):
+        header = re.fullmatch(r"\[([\w.-]+)\]|\[\[([\w.-]+)\]\]", line)
+        pair = re.fullmatch(r"([A-Za-z0-9_-]+)\s*=\s*(.+)", line)
+        if not line or line.startswith("#"):
+            continue
+        if header:
+            inner = _opened(data, (header[1] or header[2]).split("."), is_list=header[1] is None)
+        elif pair and pair[1] not in table:
+            inner = _with_value(table, pair[1], pair[2])
+        else:
+            inner = None
+        if inner is None:
+            return None
+        table = inner
+    return data
+
+
+def _opened(data: dict[str, Any], names: list[str], *, is_list: bool) -> dict[str, Any] | None:
+    """The table that a header opens, made in `data`; None when there is something else in its place."""
+    table: Any = data
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        table = table[-1] if isinstance(table, list) and table else table
+        if not isinstance(table, dict):
+            return None
+    new: dict[str, Any] = {}
+    if not is_list:
+        return table.setdefault(names[-1], new) if names[-1] not in table else None
+    tables = table.setdefault(names[-1], [])
+    if not isinstance(tables, list) or (tables and not isinstance(tables[-1], dict)):
+        return None
+    tables.append(new)
+    return new
+
+
+def _with_value(table: dict[str, Any], key: str, text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if value is None or isinstance(value, dict):
+        return None
+    table[key] = value
+    return table
 
 
 def _syntax_hint(text: str, line: int) -> str:

@@ -2,7 +2,7 @@
 
 A trainer reads a dataset and sample prompts from files. A form and a preset hold them in place of the path:
 `dataset_config` as the tables of a dataset file, `sample_prompts` as a list of lines. Before anything runs they are
-written out. A job gets copies of the files that it names too, so that what was frozen stays as it was.
+written out.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from ..errors import UserError
 from ..files import write_text
 from ..formats.limits import read_settings_text
 from ..formats.toml_file import write_nested
-from ..paths import resolve_user_path
-from .convert import takes_list
-from .parse import options_by_name
-from .spec import Option
+from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 
-DATASET, PROMPTS, OUTPUT = "dataset_config", "sample_prompts", "output_dir"
-DATASET_FILE, PROMPTS_FILE, OUTPUT_FOLDER = "dataset.toml", "prompts.txt", "output"
+DATASET, PROMPTS = "dataset_config", "sample_prompts"
+DATASET_FILE, PROMPTS_FILE = "dataset.toml", "prompts.txt"
+FILES = {DATASET: DATASET_FILE, PROMPTS: PROMPTS_FILE}
 SUFFIXES = {DATASET: (".toml", ".json"), PROMPTS: (".txt", ".toml", ".json")}
 
 
@@ -49,65 +47,47 @@ def with_files(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     texts = contents_of(options)
     for name, text in texts.items():
         write_text(folder / name, text)
-    given = dict(options)
-    for option, name in ((DATASET, DATASET_FILE), (PROMPTS, PROMPTS_FILE)):
-        if name in texts:
-            given[option] = str(folder / name)
-    return given
+    return _with_paths(options, texts, folder)
 
 
-def prepare_job_files(groups: Sequence[type], options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The options of a job's spec, which needs nothing but its own folder to mean the same tomorrow.
+def frozen(
+    options: Mapping[str, Any], folder: Path, *, policy: PathPolicy = ANYWHERE
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The options of a job's spec, and the text of each file that has to lie in its folder for them.
 
-    Contents are written into the folder, dataset and prompt files are copied there, paths become absolute, and results
-    go to `output` in the folder unless another one is named.
+    Contents become files of the folder; dataset and prompt files that the options name are copied there, so that a job
+    that waits in a queue trains what was asked of it, whatever happens to those files in the meantime.
 
     Args:
-        groups: of the command.
         options: as JSON; not changed.
-        folder: of the job; must exist.
-
-    Raises:
-        StorageError: the folder cannot be written.
+        folder: of the job; it may still have to be made.
+        policy: files outside of its roots are not copied.
     """
-    given = with_files(options, folder)
-    for name, suffixes in SUFFIXES.items():
-        if isinstance(given.get(name), str):
-            given[name] = _copied(given[name], name, suffixes, folder)
-    declared = options_by_name(groups)
-    for name, value in given.items():
-        if name in declared and declared[name].text.path:
-            given[name] = _absolute(declared[name], value)
-    given.setdefault(OUTPUT, str(folder.absolute() / OUTPUT_FOLDER))
-    return given
+    texts = contents_of(options)
+    given = _with_paths(options, texts, folder)
+    for option, suffixes in SUFFIXES.items():
+        named = given.get(option)
+        if not isinstance(named, str) or named != options.get(option):
+            continue
+        path, text = _text_of(named, suffixes, policy)
+        if path is not None:
+            name = Path(FILES[option]).with_suffix(path.suffix.lower()).name
+            texts[name] = text
+            given[option] = str(folder / name)
+    return given, texts
 
 
-def _copied(text: str, name: str, suffixes: Sequence[str], folder: Path) -> str:
-    """Path of the copy; the path itself where there is nothing that could be copied, which the checks tell."""
+def _with_paths(options: Mapping[str, Any], texts: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    return {**options, **{option: str(folder / name) for option, name in FILES.items() if name in texts}}
+
+
+def _text_of(named: str, suffixes: Sequence[str], policy: PathPolicy) -> tuple[Path | None, str]:
+    """A file and its text; None where there is nothing to copy, which the checks tell better."""
     try:
-        path = resolve_user_path(text, "file")
-        if path.parent == folder.resolve() or path.suffix.lower() not in suffixes:
-            return text
-        content = read_settings_text(path)
+        path = resolve_user_path(named, "file", policy=policy)
+        return (path, read_settings_text(path)) if path.suffix.lower() in suffixes else (None, "")
     except UserError:
-        return text
-    stem = Path(DATASET_FILE if name == DATASET else PROMPTS_FILE).stem
-    return str(write_text(folder / f"{stem}{path.suffix.lower()}", content))
-
-
-def _absolute(option: Option, value: Any) -> Any:
-    if takes_list(option) and isinstance(value, list):
-        return [_absolute_path(option, part) for part in value]
-    return _absolute_path(option, value)
-
-
-def _absolute_path(option: Option, value: Any) -> Any:
-    # A model may be a hub id, which looks like a path that is not there; another machine's drive stays as it is.
-    if not isinstance(value, str) or not value.strip() or value.startswith("~"):
-        return value
-    path = Path(value)
-    is_here = option.text.path != "file or folder" or path.exists()
-    return str(path.absolute()) if is_here and "://" not in value and not path.is_absolute() else value
+        return None, ""
 
 
 def as_text(value: Any) -> str:
