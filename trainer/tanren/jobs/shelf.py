@@ -20,9 +20,10 @@ from typing import Any
 from ..commands import COMMANDS
 from ..disk import TEMP_PREFIX, storage_error
 from ..errors import UsageError
-from ..files import sync_folder
+from ..files import sync_folder, write_text
 from ..folders import sweep
 from ..locks import Lock
+from ..options.contents import frozen
 from ..options.parse import options_by_name
 from .derived import QUEUED
 from .devices import check_device
@@ -110,8 +111,9 @@ class Shelf:
 
         Args:
             command: such as "train_network".
-            options: those that differ from the default, by name, as JSON. Results go to a folder of the job's own
-                below the data folder unless `output_dir` says where.
+            options: those that differ from the default, by name, as JSON; a dataset and prompts may stand there as
+                content, and files that hold them are copied (`options/contents.py`). Results go to a folder of the
+                job's own below the data folder unless `output_dir` says where.
             name: for people; the folder's name is made from it.
             request_id: of the click; the same one again gives the job that is there already.
             device: such as "cuda:1"; None lets the dispatcher choose.
@@ -142,7 +144,8 @@ class Shelf:
                 cwd=str(Path.cwd()),
                 retry_of=retry_of,
             )
-            self._make(folder, Spec(spec.command, {**results, **spec.options}), envelope)
+            given, texts = frozen({**results, **spec.options}, folder)
+            self._make(folder, Spec(spec.command, given), envelope, texts)
         return self.get(folder.name)
 
     @contextlib.contextmanager
@@ -205,11 +208,13 @@ class Shelf:
             folder = self.runs / f"{base}-{number}"
         return folder
 
-    def _make(self, folder: Path, spec: Spec, envelope: Envelope) -> None:
+    def _make(self, folder: Path, spec: Spec, envelope: Envelope, texts: Mapping[str, str]) -> None:
         """Make the folder of a job in one move, so that nobody ever sees half of one."""
         part = self.runs / f"{TEMP_PREFIX}{secrets.token_hex(4)}.part"
         try:
             part.mkdir()
+            for file, text in texts.items():
+                write_text(part / file, text)
             write_spec(part, spec)
             write_envelope(part, envelope)
             part.rename(folder)
