@@ -1,0 +1,26 @@
+"""The place of the trainer's environment: what it is, and a container that the page script fills."""
+
+from __future__ import annotations
+
+from .gradio_lines import Component, html
+from .html import render
+
+PAGE = (
+    '<section class="tanren-environment"><h3>{title}</h3><p>{what}</p><p>{apart}</p>'
+    '<div id="tanren-environment"><p>{wait}</p></div></section>'
+)
+
+
+def build() -> Component:
+    """Words that say what will be made and where, and the container of its state, progress and buttons."""
+    return html(
+        render(
+            PAGE,
+            title="The trainer's own environment",
+            what="Training needs newer packages than pictures do: PyTorch, diffusers and transformers.",
+            apart="They are put into a folder of their own. Nothing is added to your WebUI, and nothing is "
+            "downloaded before you press the button.",
+            wait="Looking at the environment.",
+        ),
+        elem_id="tanren-environment-card",
+    )

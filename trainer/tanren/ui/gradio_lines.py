@@ -1,0 +1,95 @@
+"""Everything that differs between gradio 3.41 (AUTOMATIC1111, reForge), 4.40 (Forge) and 6 (standalone).
+
+Nobody else asks which gradio is there. What all of them do alike is used directly: `gr.update`, `elem_id`,
+`elem_classes`, values by component when `inputs` is a set, `show_progress="hidden"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+LINE = int(gr.__version__.partition(".")[0])
+HIDDEN = "tanren-hidden"
+
+Component = Any  # the lines have no base class in common that all of our parts share
+
+
+def blocks() -> gr.Blocks:
+    """An empty page, which reports nothing to anybody."""
+    return gr.Blocks(analytics_enabled=False)
+
+
+def listen(
+    event: Callable[..., Any],
+    handler: Callable[..., Any] | None,
+    inputs: Iterable[Component] | None = None,
+    outputs: Iterable[Component] | None = None,
+    *,
+    js: str | None = None,
+    newest_wins: bool = False,
+) -> None:
+    """Connect an event of a component with a handler.
+
+    Handlers answer at once and never go through the queue: Forge's queue runs each function once at a time, for all
+    browsers together, and the host's own work waits in it too.
+
+    Args:
+        event: such as `button.click`.
+        handler: None when only `js` runs.
+        inputs: a set makes the handler get its values by component.
+        outputs: what the handler's dictionary may hold.
+        js: code that runs in the browser first; gets and returns the inputs' values.
+        newest_wins: an event during a call leads to one more call afterwards, instead of none.
+    """
+    settings: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+    settings |= {"api_visibility": "private"} if LINE > 4 else {"api_name": False}
+    if js is not None:
+        settings["_js" if LINE == 3 else "js"] = js
+    if newest_wins and LINE > 3:
+        settings["trigger_mode"] = "always_last"
+    event(
+        fn=handler,
+        inputs=inputs if isinstance(inputs, set) else list(inputs or ()),
+        outputs=list(outputs or ()),
+        **settings,
+    )
+
+
+def textbox(*, copyable: bool = False, **settings: Any) -> gr.Textbox:
+    """A text field; `copyable` gives it a copy button."""
+    if copyable:
+        settings |= {"buttons": ["copy"]} if LINE > 4 else {"show_copy_button": True}
+    return gr.Textbox(**settings)
+
+
+def html(value: str = "", **settings: Any) -> gr.HTML:
+    """A piece of the page without frame or padding; the value comes from `html.render`."""
+    if LINE > 4:
+        settings |= {"padding": False}
+    return gr.HTML(value, **settings)
+
+
+def hidden_button(elem_id: str) -> gr.Button:
+    """A button for the page script; hidden by style, because the newest line leaves out what is not visible."""
+    return gr.Button("", elem_id=elem_id, elem_classes=[HIDDEN])
+
+
+def hidden_text(elem_id: str) -> gr.Textbox:
+    """A value that travels with the page and that nobody sees."""
+    return gr.Textbox("", label="", elem_id=elem_id, elem_classes=[HIDDEN], show_label=False, container=False)
+
+
+def uploaded(value: Any) -> Path | None:
+    """The file behind the value of a `gr.File`: an object with a name in the oldest line, a text in the others."""
+    name = getattr(value, "name", value)
+    return Path(name) if name else None
+
+
+def keep_out_of_host_config(page: gr.Blocks) -> None:
+    """Keep the hosts from writing our defaults into ui-config.json, from where they would overrule later versions."""
+    for component in page.blocks.values():
+        component.do_not_save_to_config = True

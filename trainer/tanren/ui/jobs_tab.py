@@ -1,0 +1,14 @@
+"""The place of the jobs: an empty container that the page script fills and keeps up to date."""
+
+from __future__ import annotations
+
+from .gradio_lines import Component, html
+from .html import render
+
+
+def build() -> Component:
+    """The container, with a sentence for pages whose script did not load."""
+    return html(
+        render('<div id="tanren-live" class="tanren-live"><p>{wait}</p></div>', wait="The list of jobs is on its way."),
+        elem_id="tanren-jobs",
+    )
