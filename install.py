@@ -4,17 +4,18 @@ The trainer's packages go into an environment of their own, from the tab or by `
 imported here: in this process `import launch` would find the launch.py beside this file.
 """
 
-import os
+from __future__ import annotations
+
 import re
+from pathlib import Path
 
 
-def version():
-    """The version in the package's own file, read as text; importing it would take longer."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "trainer", "tanren", "__init__.py")
-    with open(path, encoding="utf-8") as file:
-        found = re.search(r'__version__ = "([^"]+)"', file.read())
-    return found.group(1) if found else "?"
+def version() -> str:
+    """The version in the package's own file, read as text; importing the package would take longer."""
+    path = Path(__file__).absolute().parent / "trainer" / "tanren" / "__init__.py"
+    found = re.search(r'__version__ = "([^"]+)"', path.read_text("utf-8"))
+    return found[1] if found else "?"
 
 
 if __name__ == "__main__":
-    print("Tanren %s: nothing to install, its trainer has an environment of its own" % version())
+    print(f"Tanren {version()}: nothing installed; its trainer has an environment of its own.")

@@ -1,18 +1,24 @@
 """Flags that Tanren adds to the WebUI's own command line."""
 
+from __future__ import annotations
 
-def preload(parser):
+from argparse import ArgumentParser
+
+
+def preload(parser: ArgumentParser) -> None:
     """Register the flags; the WebUI calls this before it reads its command line.
 
-    Args:
-        parser: an `argparse.ArgumentParser`.
+    A name that another extension has taken already raises, and the WebUI goes on without ours; so all have our prefix.
     """
     group = parser.add_argument_group("Tanren")
     group.add_argument(
         "--tanren-data-dir", metavar="FOLDER", default=None, help="where runs, caches and presets of Tanren are kept"
     )
     group.add_argument(
-        "--tanren-venv", metavar="FOLDER", default=None, help="the trainer's environment, if not the .venv in its folder"
+        "--tanren-venv",
+        metavar="FOLDER",
+        default=None,
+        help="the trainer's environment, if not the .venv in its folder",
     )
     group.add_argument(
         "--tanren-allow-dir",

@@ -21,6 +21,8 @@ from .pins import TRAINER, Pins, canonical
 
 State = Literal["ready", "missing", "unfinished", "outdated", "broken", "foreign"]
 MARKER, LOCK = "tanren-setup.json", "tanren-setup.lock"
+# Of a set-up that was started from the page: which process it is, and what it says.
+RUN, LOG = "tanren-setup-run.json", "tanren-setup.log"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def status(environment: Environment, pins: Pins, sections: Iterable[str] = (TRAI
 
 def is_ours(name: str) -> bool:
     """True for what a set-up keeps in the folder beside the environment itself."""
-    return name in (MARKER, LOCK) or name.startswith(TEMP_PREFIX)
+    return name in (MARKER, LOCK, RUN, LOG) or name.startswith(TEMP_PREFIX)
 
 
 def packages_folder(environment: Environment) -> Path:

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import hardware
 from .child_process import child_environment
-from .disk import check_free_space
+from .disk import TEMP_PREFIX, check_free_space
 from .environment import LOCK, Environment, Status, installed_versions, is_ours, status
 from .errors import BusyError, EnvironmentProblem
 from .files import write_json
@@ -33,6 +33,8 @@ UPDATE_SIZES = (0.2e9, 0.5e9)
 NAMED_IN_PLANS = ("torch", "diffusers", "transformers")
 IMPORT_NAMES = {"pillow": "PIL"}
 TRY_IMPORTS = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+# Where pip keeps what it downloads until it is installed; in /tmp, which may be small, the CUDA parts do not fit.
+DOWNLOADS = f"{TEMP_PREFIX}downloads"
 SECONDS_FOR_INDEX = 6
 SECONDS_FOR_OTHER_SETUP = 3600.0
 
@@ -57,15 +59,19 @@ class SetupPlan:
 
     def __str__(self) -> str:
         download, on_disk = self.sizes
-        versions = self.pins.versions(self.sections, sys.version_info[:2])
-        named = ", ".join(f"{name} {versions[name]}" for name in NAMED_IN_PLANS if name in versions)
         return (
             f"The trainer needs Python packages of its own ({self.now.why or 'made anew on request'}).\n"
             f"  folder    {self.environment.folder}\n"
-            f"  packages  {named} and what they need ({', '.join(self.sections)})\n"
+            f"  packages  {self.named} and what they need ({', '.join(self.sections)})\n"
             f"  torch     {self.choice.build} build: {self.choice.because}\n"
             f"  size      up to {download / 1e9:.1f} GB to download, {on_disk / 1e9:.1f} GB on the disk"
         )
+
+    @property
+    def named(self) -> str:
+        """The packages people know, with versions."""
+        versions = self.pins.versions(self.sections, sys.version_info[:2])
+        return ", ".join(f"{name} {versions[name]}" for name in NAMED_IN_PLANS if name in versions)
 
     @property
     def sizes(self) -> tuple[float, float]:
@@ -111,14 +117,27 @@ def ensure(
             )
         if _is_enough(environment, pins, wanted, torch_build) and not repair:
             return now
-        choice = hardware.named_build(torch_build) if torch_build else hardware.choose_build(hardware.nvidia_gpus())
-        fresh = repair or now.state in ("missing", "unfinished", "broken") or torch_build is not None
-        plan = SetupPlan(environment, pins, tuple(dict.fromkeys((*wanted, *now.sections))), now, choice, fresh)
+        plan = plan_setup(environment, pins, wanted, torch_build=torch_build, repair=repair)
         if not agree(str(plan)):
             raise EnvironmentProblem(what="Nothing was installed.", fix="Start again and answer y, or give --yes.")
-        check_free_space(environment.folder, int(plan.sizes[1]), what="The trainer's environment")
+        check_free_space(environment.folder, int(sum(plan.sizes)), what="The trainer's environment")
         _carry_out(plan, say)
         return status(environment, pins, wanted)
+
+
+def plan_setup(
+    environment: Environment,
+    pins: Pins,
+    sections: Iterable[str] = (TRAINER,),
+    *,
+    torch_build: str | None = None,
+    repair: bool = False,
+) -> SetupPlan:
+    """What `ensure` would do with these arguments; asks the GPU's driver, and nobody else."""
+    now = status(environment, pins, sections)
+    choice = hardware.named_build(torch_build) if torch_build else hardware.choose_build(hardware.nvidia_gpus())
+    fresh = repair or now.state in ("missing", "unfinished", "broken") or torch_build is not None
+    return SetupPlan(environment, pins, tuple(dict.fromkeys((*sections, *now.sections))), now, choice, fresh)
 
 
 def check_interpreter() -> None:
@@ -153,7 +172,7 @@ def _carry_out(plan: SetupPlan, say: Callable[[str], None]) -> None:
         base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
         _run([base, "-m", "venv", str(environment.folder)], "The environment could not be made.")
     try:
-        _run(_pip_command(plan, say), "The packages could not be installed.")
+        _install(plan, say)
     except EnvironmentProblem:
         if not plan.fresh:
             write_json(environment.marker, before)
@@ -163,6 +182,17 @@ def _carry_out(plan: SetupPlan, say: Callable[[str], None]) -> None:
     _try([str(environment.python), "-c", TRY_IMPORTS, *names])
     versions = installed_versions(environment, plan.pins.names(plan.sections))
     write_json(environment.marker, {"state": "ready", **content, "packages": versions})
+
+
+def _install(plan: SetupPlan, say: Callable[[str], None]) -> None:
+    downloads = plan.environment.folder / DOWNLOADS
+    shutil.rmtree(downloads, ignore_errors=True)
+    downloads.mkdir(parents=True)
+    try:
+        places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(downloads))
+        _run(_pip_command(plan, say), "The packages could not be installed.", **places)
+    finally:
+        shutil.rmtree(downloads, ignore_errors=True)
 
 
 def _pip_command(plan: SetupPlan, say: Callable[[str], None]) -> list[str]:
@@ -196,10 +226,10 @@ def _make_empty(environment: Environment) -> None:
             ) from error
 
 
-def _run(command: list[str], failed: str) -> None:
+def _run(command: list[str], failed: str, **variables: str) -> None:
     """Run a command whose output the user sees and which cannot ask anything."""
     sys.stdout.flush()
-    done = subprocess.run(command, env=child_environment(), stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, env=child_environment(**variables), stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise EnvironmentProblem(
             what=failed,

@@ -6,8 +6,8 @@ Whatever goes wrong in here costs our tab only: the WebUI comes up without it, a
 from __future__ import annotations
 
 import functools
+import logging
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from .settings import add_settings
 TITLE, ELEMENT = "Tanren", "tanren"
 # Left on a module of the WebUI, which stays when the UI is reloaded and ours do not.
 WAS_LOADED = "tanren_was_loaded"
+
+log = logging.getLogger("tanren.ui")
 
 
 def register(script_callbacks: Any, folder: Path) -> None:
@@ -88,8 +90,7 @@ def _reporting(what: str, callback: Callable[..., Any], otherwise: Any = None) -
             print(f"Tanren: {what}: {problem}", file=sys.stderr)
         except Exception:
             # A fault of ours must not keep the WebUI from starting, whatever kind it is.
-            print(f"Tanren: {what}, because of a fault in Tanren. Please report this:", file=sys.stderr)
-            traceback.print_exc()
+            log.exception("Tanren: %s, because of a fault in Tanren. Please report this:", what)
         return otherwise
 
     return called

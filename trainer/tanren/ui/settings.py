@@ -1,4 +1,4 @@
-"""Our section of the WebUI's settings page. No tokens or passwords: all options stand in the page and in config.json."""
+"""Our section of the WebUI's settings page. No tokens or passwords: the page holds every option."""
 
 from __future__ import annotations
 
