@@ -12,9 +12,9 @@ import pytest
 from model_files import write_model
 from tanren.errors import BusyError
 from tanren.jobs.shelf import Shelf
-from tanren.ui.checkpoint_lease import MARKER, CheckpointLease, being_trained, released_for
+from tanren.ui.checkpoint_lease import CheckpointLease, being_trained, hold_early, released_for
 from tanren.ui.generation_gate import ANNOUNCED_SECONDS, Gate
-from tanren.ui.host import detect
+from tanren.ui.host import LEASE_MARKER, detect
 from tanren.ui.words import text
 from ui.host_stand_in.host_modules import FLAVOURS, MODEL_BYTES, running
 
@@ -265,7 +265,18 @@ def test_a_webui_that_died_finds_nothing_to_do_when_no_job_runs(host, lease, job
 
     CheckpointLease(surroundings).adopt([])
 
-    assert not (tmp_path / "data" / MARKER).exists()
+    assert not (tmp_path / "data" / LEASE_MARKER).exists()
+
+
+@pytest.mark.rule("flt-07")
+def test_a_job_that_ended_while_the_webui_was_down_leaves_nothing_to_hold_early(host, lease, job, tmp_path):
+    lease.before_start(job)
+    surroundings = detect()
+
+    hold_early(surroundings)
+
+    assert not surroundings.gate.is_closed
+    assert not (tmp_path / "data" / LEASE_MARKER).exists()
 
 
 @pytest.mark.rule("flt-07")

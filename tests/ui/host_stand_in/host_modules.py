@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-MODEL_BYTES = 96 * 1024 * 1024
+MODEL_BYTES = 48 * 1024 * 1024
 FLAVOURS = ("a1111", "forge")
 
 

@@ -18,11 +18,11 @@ from ..errors import BusyError
 from ..files import write_json
 from ..jobs.folder import read_object
 from ..jobs.process import this_process
-from ..jobs.shelved import Job
-from .host import Released, Surroundings
+from ..jobs.shelf import Job, Shelf
+from .host import LEASE_MARKER, Released, Surroundings
 from .words import Text, text
 
-MARKER, RELEASED = "host-lease.json", "host.json"
+RELEASED = "host.json"
 VERSION = 1
 # The next job of the queue may start at once; loading the model in between would be of no use to anybody.
 RESTORE_DELAY = 3.0
@@ -41,7 +41,7 @@ class CheckpointLease:
 
     def __init__(self, surroundings: Surroundings, delay: float = RESTORE_DELAY) -> None:
         self._surroundings, self._delay = surroundings, delay
-        self._marker = surroundings.data_dir / MARKER
+        self._marker = surroundings.data_dir / LEASE_MARKER
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
 
@@ -126,6 +126,16 @@ class CheckpointLease:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def hold_early(surroundings: Surroundings) -> None:
+    """Keep a WebUI that is just starting from loading a model onto a device where a job runs.
+
+    A1111 begins to load while the page is still being built, long before our own part of it works.
+    """
+    if (surroundings.data_dir / LEASE_MARKER).exists():
+        jobs = Shelf(surroundings.data_dir).all()
+        CheckpointLease(surroundings).adopt(job for job in jobs if job.look().is_active)
 
 
 def released_for(folder: Path) -> dict[str, Any]:

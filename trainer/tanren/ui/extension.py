@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .host import host_module
+from ..paths import data_folder
+from .host import LEASE_MARKER, detect, host_module
 from .settings import add_settings
 
 TITLE, ELEMENT = "Tanren", "tanren"
@@ -32,6 +33,7 @@ def register(script_callbacks: Any, folder: Path) -> None:
     """
     extension = Extension(folder, is_reload=hasattr(script_callbacks, WAS_LOADED))
     setattr(script_callbacks, WAS_LOADED, True)
+    _reporting("A running training could not be looked after", extension.hold_early)()
     script_callbacks.on_ui_settings(_reporting("Its settings are missing", extension.settings))
     script_callbacks.on_ui_tabs(_reporting("The tab could not be made", extension.tabs, []))
     script_callbacks.on_app_started(_reporting("The tab does not work", extension.started))
@@ -55,6 +57,15 @@ class Extension:
         from .extension_program import Program
 
         return Program(self._folder, is_reload=self._is_reload)
+
+    def hold_early(self) -> None:
+        """Keep the WebUI from loading its model where a training runs, which began before this start."""
+        shared = host_module("modules.shared")
+        data_dir = data_folder(getattr(shared.cmd_opts, "tanren_data_dir", None)) if shared is not None else None
+        if data_dir is not None and (data_dir / LEASE_MARKER).exists():
+            from .checkpoint_lease import hold_early
+
+            hold_early(detect())
 
     def settings(self) -> None:
         """Add our section to the settings page."""

@@ -18,6 +18,8 @@ from .access import Access
 from .generation_gate import Gate
 
 Kind = Literal["standalone", "a1111", "forge"]
+# In the data folder while a WebUI's model is put aside for a job.
+LEASE_MARKER = "host-lease.json"
 
 
 @dataclass(frozen=True)
