@@ -377,6 +377,31 @@ def test_metadata_name_pictures_by_path_or_name_with_or_without_suffix(tmp_path)
     assert dataset.tag_frequency() == {"meta.json": {"x": 1, "y": 1, "z": 1}}
 
 
+def test_pictures_that_metadata_name_outside_of_the_roots_count_as_not_there(tmp_path):
+    inside, outside = tmp_path / "in", picture(tmp_path / "out" / "secret.png")
+    picture(inside / "a.png")
+    names = {str(outside): {"caption": "x"}, "a": {"caption": "y"}, "../out/secret": {"caption": "z"}}
+    (inside / "meta.json").write_text(json.dumps(names))
+    kind = subset(inside, kind=METADATA, metadata_file=str(inside / "meta.json"))
+
+    found, problems = scanned(plan(kind), roots=[inside])
+
+    assert [image.name for image in found.datasets[0].images] == ["a.png"]
+    assert "2 of 3 pictures are not there" in problems.errors[0].what
+    assert scanned(plan(kind))[1].errors == []
+
+
+def test_captions_with_another_suffix_are_counted_as_unread(tmp_path):
+    picture(tmp_path / "a.png", text="read")
+    picture(tmp_path / "b.png", text="not read", extension=".caption")
+    picture(tmp_path / "c.png")
+
+    captions = clean(plan(subset(tmp_path))).datasets[0].captions
+
+    assert [Path(path).name for path in captions.missing] == ["b.png", "c.png"]
+    assert [Path(path).name for path in captions.unread] == ["b.png"]
+
+
 def test_metadata_that_name_missing_pictures_are_refused(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "meta.json").write_text('{"a.png": {"caption": "x"}, "gone.png": {"caption": "x"}}')

@@ -130,3 +130,26 @@ def test_pictures_below_min_side_are_refused():
     with pytest.raises(DataError, match="too small: 63x500 pixels") as refused:
         check_limits((63, 500), PictureLimits(min_side=64), "a.png")
     assert refused.value.fix == "Remove it, or lower --min_side."
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "options", "has_alpha"),
+    [
+        ("RGB", ".png", {}, False),
+        ("RGBA", ".png", {}, True),
+        ("LA", ".png", {}, True),
+        ("P", ".png", {"transparency": 0}, True),
+        ("P", ".png", {}, False),
+        ("RGB", ".webp", {}, False),
+        ("RGBA", ".webp", {}, True),
+        ("RGBA", ".webp", {"lossless": True}, True),
+        ("RGB", ".jpg", {}, False),
+        ("L", ".bmp", {}, False),
+    ],
+)
+def test_header_tells_whether_there_is_transparency(tmp_path, mode, suffix, options, has_alpha):
+    path = tmp_path / f"picture{suffix}"
+    colour = (9, 9, 9, 100)[: len(Image.new(mode, (1, 1)).getbands())] if mode not in ("P", "L", "LA") else 9
+    Image.new(mode, (70, 60), colour if mode != "LA" else (9, 100)).save(path, **options)
+
+    assert read_header(str(path)).has_alpha is has_alpha

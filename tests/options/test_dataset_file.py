@@ -6,6 +6,7 @@ from tanren.errors import Problems
 from tanren.options.dataset_file import dataset_plans
 from tanren.options.dataset_plan import DREAMBOOTH, MASKED, METADATA
 from tanren.options.parse import parse
+from tanren.paths import PathPolicy
 
 GROUPS = COMMANDS["train_network"].groups
 
@@ -289,3 +290,16 @@ def test_no_pictures_named_and_no_resolution_are_told(tmp_path):
 
     assert messages()[0].startswith("--train_data_dir: No pictures were named.")
     assert messages(f"--train_data_dir={tmp_path}")[0].startswith("--resolution: The training resolution is missing.")
+
+
+def test_folders_outside_of_the_roots_are_refused_wherever_they_are_named(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside, outside / "10_cat"):
+        folder.mkdir(parents=True)
+    file = inside / "data.toml"
+    file.write_text(f"[[datasets]]\nresolution = 64\n[[datasets.subsets]]\nimage_dir = '{outside / '10_cat'}'\n")
+    for argv in ([f"--dataset_config={file}"], [f"--train_data_dir={outside}", "--resolution=64"]):
+        problems = Problems()
+
+        assert dataset_plans(parse("train_network", GROUPS, argv).settings, problems, PathPolicy((inside,))) == ()
+        assert [("lies outside" in error.what) for error in problems.errors] == [True]

@@ -15,13 +15,13 @@ from typing import Any
 
 from .commands import COMMANDS
 from .disk import size_text
-from .errors import EnvironmentProblem, Problems, SeveralProblems, UsageError, UserError
+from .errors import Problems, SeveralProblems, UsageError, UserError
 from .options.dataset_folders import WrongFolderError
 from .options.nearest import nearest
 from .options.parse import parse
 from .options.reference import help_text
 from .plan_facts import Facts, facts_of
-from .preflight import examine_all
+from .preflight import Asker, examine_all
 from .room import check_room, room_of, size_of
 
 SHOWN = 12
@@ -55,10 +55,9 @@ def plan(name: str, argv: Sequence[str]) -> tuple[Facts, Problems]:
     problems = Problems()
     command = COMMANDS[name]
     settings = parse(name, command.groups, argv, problems).settings
-    found = examine_all(command, settings, problems)
-    if importlib.util.find_spec("torch") is None:
-        # This is not the environment that will train, so nothing follows from what it lacks.
-        problems.errors = [error for error in problems.errors if not isinstance(error, EnvironmentProblem)]
+    # Where there is no torch, another environment will train, and nothing follows from what this one lacks.
+    asker = Asker(trains_here=importlib.util.find_spec("torch") is not None)
+    found = examine_all(command, settings, problems, asker=asker)
     room = room_of(found, size_of(found))
     check_room(room, problems)
     facts = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,32 @@ from .options.saving import ResumeOptions
 from .options.spec import Settings
 from .options.tracking import TrackingOptions
 from .options.training import TrainingOptions
+from .paths import ANYWHERE, PathPolicy
 
 if TYPE_CHECKING:
     from .data.records import Scan
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who looks, and from where.
+
+    Args:
+        typed_at_shell: settings come from a person at the shell, who may name any Python module.
+        processes: how many train together.
+        trains_here: this interpreter will train, so that what is not installed here is missing.
+        policy: where folders and pictures of the data may lie.
+        scan: looks at the pictures, in place of `data.scan.scan` and with the same arguments.
+    """
+
+    typed_at_shell: bool = True
+    processes: int = 1
+    trains_here: bool = True
+    policy: PathPolicy = ANYWHERE
+    scan: Callable[..., Scan] | None = None
+
+
+AT_THE_SHELL = Asker()
 
 
 @dataclass(frozen=True)
@@ -68,9 +92,7 @@ def examine(
     settings: Settings,
     problems: Problems,
     report: Report | None = None,
-    *,
-    typed_at_shell: bool = True,
-    processes: int = 1,
+    asker: Asker = AT_THE_SHELL,
 ) -> Preflight:
     """Look at everything a run needs; what is wrong goes to `problems`.
 
@@ -79,26 +101,29 @@ def examine(
         settings: parsed.
         problems: receives every problem and warning.
         report: told about progress.
-        typed_at_shell: settings come from a person at the shell, who may name any Python module.
-        processes: how many train together.
+        asker: who looks.
     """
     # Imported here: reading pictures needs Pillow, and --help has to do without.
     from .data.scan import scan
 
     check_settings(settings, problems)
-    check_optimizer(settings, problems, typed_at_shell=typed_at_shell)
-    lora = _check_network(settings, typed_at_shell, problems)
+    check_optimizer(settings, problems, typed_at_shell=asker.typed_at_shell)
+    lora = _check_network(settings, asker.typed_at_shell, problems)
     base = _check_base_model(settings[ModelOptions], problems)
     check_files(settings, base, lora, problems)
-    _check_packages(settings, problems)
-    plans = dataset_plans(settings, problems)
+    if asker.trains_here:
+        _check_packages(settings, problems)
+    plans = dataset_plans(settings, problems, asker.policy)
     check_plans(settings, plans, command.bucket_step, problems)
-    found = scan(plans, settings[DatasetOptions], report, problems, seed=settings[TrainingOptions].seed)
-    counts = _count(settings, found, processes, problems)
+    look, seed = asker.scan or scan, settings[TrainingOptions].seed
+    found = look(plans, settings[DatasetOptions], report, problems, seed=seed, roots=asker.policy.roots)
+    counts = _count(settings, found, asker.processes, problems)
     _check_schedule(settings, counts, problems)
+    if not asker.trains_here:
+        problems.errors = [error for error in problems.errors if not isinstance(error, EnvironmentProblem)]
     if not problems.errors:
         # Pictures that cannot be read, for one, are other pictures than those of the state.
-        collecting(problems, lambda: check_resume(settings, found.fingerprint(), processes))
+        collecting(problems, lambda: check_resume(settings, found.fingerprint(), asker.processes))
     return Preflight(settings, plans, found, counts, base, lora)
 
 
@@ -107,9 +132,7 @@ def examine_all(
     settings: Settings,
     problems: Problems,
     report: Report | None = None,
-    *,
-    typed_at_shell: bool = True,
-    processes: int = 1,
+    asker: Asker = AT_THE_SHELL,
 ) -> Preflight:
     """`examine`, for settings of which some could not be read.
 
@@ -117,7 +140,7 @@ def examine_all(
     """
     unreadable = {name for problem in problems.errors for name in _names_in(problem.where)}
     later = Problems()
-    found = examine(command, settings, later, report, typed_at_shell=typed_at_shell, processes=processes)
+    found = examine(command, settings, later, report, asker)
     for warning in later.warnings:
         problems.warn(warning)
     for problem in later.errors:
@@ -186,7 +209,7 @@ def _check_base_model(options: ModelOptions, problems: Problems) -> CheckpointKi
 
 
 def _check_packages(settings: Settings, problems: Problems) -> None:
-    """V44, for what is not an optimizer or a network."""
+    """V44, for what is not an optimizer or a network; of the interpreter that trains."""
     tracking = settings[TrackingOptions]
     wanted = {"wandb": ("wandb", "all"), "tensorboard": ("tensorboard", "all")}
     chosen = tracking.log_with or ("tensorboard" if tracking.logging_dir else None)

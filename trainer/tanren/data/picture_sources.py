@@ -42,7 +42,7 @@ class Finder:
     Args:
         subset: what was asked for.
         problems: receives problems and warnings.
-        roots: symbolic links are followed only to files below these; None: to any file.
+        roots: only files below these are read, links followed; None: any file.
         captions: how captions were found, complete when all pictures were taken.
         longer_captions: caption files of which only the first line is used.
     """
@@ -74,6 +74,8 @@ class Finder:
             found = FoundPicture(folder, name, caption, source, None, f"{folder}{os.sep}{mask}" if mask else None)
             if source != FROM_FILE:
                 self.captions.missing.append(found.path)
+                if any(stem + suffix in listing.names for suffix in suffixes):
+                    self.captions.unread.append(found.path)
             yield found
         _judge_captions(self.subset, listing, self.captions, self.problems)
 
@@ -107,7 +109,7 @@ class Finder:
             return
         missing: list[str] = []
         for named, text in sorted(entries.items()):
-            path = _resolve_named(named, self.subset.image_dir)
+            path = _resolve_named(named, self.subset.image_dir, self.roots)
             if path is None:
                 missing.append(named)
                 continue
@@ -174,10 +176,20 @@ def _clash(folder: str, first: str, second: str) -> DataError:
     )
 
 
-def _resolve_named(named: str, image_dir: str | None) -> str | None:
+def _resolve_named(named: str, image_dir: str | None, roots: Sequence[Path] | None) -> str | None:
+    """The picture that a metadata file names; None when it is not there, or not below the roots."""
     bases = [named] if image_dir is None else [str(Path(image_dir, named)), named]
     for base in bases:
         for candidate in (base, *(base + suffix for suffix in picture_suffixes())):
-            if Path(candidate).is_file():
+            if (roots is None or _is_below(candidate, roots)) and Path(candidate).is_file():
                 return candidate
     return None
+
+
+def _is_below(path: str, roots: Sequence[Path]) -> bool:
+    try:
+        resolved = Path(path).resolve()
+        return any(resolved.is_relative_to(root.resolve()) for root in roots)
+    except (OSError, RuntimeError):
+        # Python 3.12 and older raise RuntimeError for links that form a circle.
+        return False

@@ -60,10 +60,12 @@ class CaptionCount:
     Args:
         by_extension: caption files found beside the pictures, by suffix, whether they are used or not.
         missing: pictures without the caption file that was asked for.
+        unread: those of them that have a caption file with another suffix.
     """
 
     by_extension: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 @dataclass

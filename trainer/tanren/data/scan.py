@@ -40,7 +40,7 @@ def scan(
         report: told about progress, or None.
         problems: receives every problem and warning.
         seed: of the run; decides the validation split when no validation_seed is given.
-        roots: symbolic links are followed only to files below these; None: to any file.
+        roots: only files below these are read, links followed; None: any file.
     """
     context = ScanContext(options, report or Report(), problems, seed or 0, roots)
     notes: list[str] = []
@@ -70,6 +70,7 @@ def _scan_dataset(plan: DatasetPlan, number: int, context: ScanContext, notes: l
         dataset.subset_images.append(len(found.records))
         dataset.captions.by_extension += found.captions.by_extension
         dataset.captions.missing += found.captions.missing
+        dataset.captions.unread += found.captions.unread
         if subset.is_reg:
             regularization += found.records
         else:

@@ -47,6 +47,7 @@ class _Oddities:
     misnamed: list[str] = field(default_factory=list)
     broken_exif: list[str] = field(default_factory=list)
     enlarged: list[str] = field(default_factory=list)
+    with_alpha: list[str] = field(default_factory=list)
     sizes: array[int] = field(default_factory=lambda: array("q"))
 
     def see(self, name: str, header: PictureHeader, resized_wh: Size) -> None:
@@ -57,15 +58,18 @@ class _Oddities:
             self.broken_exif.append(name)
         if not name.lower().endswith(SUFFIXES.get(header.format, ("",))):
             self.misnamed.append(name)
+        if header.has_alpha:
+            self.with_alpha.append(name)
         if resized_wh[0] > header.size_wh[0]:
             self.enlarged.append(name)
 
-    def notes(self, where: str, longer_captions: list[str]) -> list[str]:
+    def notes(self, where: str, longer_captions: list[str], *, alpha_is_mask: bool) -> list[str]:
         told = (
             (self.animated, "are animated; their first frame is used"),
             (self.misnamed, "have the suffix of another kind; their content counts"),
             (self.broken_exif, "have broken EXIF data, which is ignored"),
             (self.enlarged, "are smaller than their bucket and are enlarged"),
+            ([] if alpha_is_mask else self.with_alpha, "have an alpha channel; transparent parts become white"),
             (longer_captions, "have captions of several lines, of which only the first counts"),
         )
         return [f"{where}: {len(names)} pictures {text}: {some(names)}." for names, text in told if names]
@@ -124,7 +128,7 @@ def scan_subset(plan: DatasetPlan, index: int, fit: Callable[[Size], Fit], conte
     if subset.kind == MASKED:
         pair_masks(records, subset, must_match_size=plan.enable_bucket, problems=problems, roots=context.roots)
     where = subset.image_dir or subset.where
-    notes = oddities.notes(where, finder.longer_captions)
+    notes = oddities.notes(where, finder.longer_captions, alpha_is_mask=subset.alpha_mask)
     if records and not subset.is_reg and all(record.caption_source == FROM_FOLDER for record in records):
         text = f"no {subset.caption_extension} files; every picture is trained with the text {subset.class_tokens!r}."
         notes.append(f"{where}: {text}")

@@ -31,6 +31,7 @@ LARGEST_BYTES = 200 * 2**20
 LONGEST_SIDE = 30_000
 MOST_CHUNKS = 10_000
 ORIENTATION_TAG = 0x0112
+PNG_WITH_ALPHA = (4, 6)
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -44,6 +45,7 @@ class PictureHeader(NamedTuple):
         is_animated: more than one frame.
         has_broken_exif: EXIF is there but cannot be understood.
         file_bytes: size of the file; 0 when the header was read from memory.
+        has_alpha: there is room for transparency, whether it is used or not.
     """
 
     format: str
@@ -52,6 +54,7 @@ class PictureHeader(NamedTuple):
     is_animated: bool = False
     has_broken_exif: bool = False
     file_bytes: int = 0
+    has_alpha: bool = False
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -186,7 +189,8 @@ def _png(file: BinaryIO) -> PictureHeader:
     length, name, width, height = struct.unpack(">I4sII", file.read(16))
     if name != b"IHDR" or length != 13:
         raise ValueError("a PNG begins with IHDR.")
-    header = PictureHeader("PNG", _sides(width, height))
+    _, colour = file.read(2)
+    header = PictureHeader("PNG", _sides(width, height), has_alpha=colour in PNG_WITH_ALPHA)
     exif = None
     file.seek(33)
     for _ in range(MOST_CHUNKS):
@@ -198,6 +202,8 @@ def _png(file: BinaryIO) -> PictureHeader:
             break
         if name == b"acTL":
             header = header._replace(is_animated=True)
+        if name == b"tRNS":
+            header = header._replace(has_alpha=True)
         if name == b"eXIf":
             exif = file.read(min(length, LARGEST_BYTES))
             length -= len(exif)
@@ -245,7 +251,7 @@ def _webp(file: BinaryIO) -> PictureHeader:
         flags = data[0]
         width = int.from_bytes(data[4:7], "little") + 1
         height = int.from_bytes(data[7:10], "little") + 1
-        header = PictureHeader("WEBP", (width, height), is_animated=bool(flags & 0x02))
+        header = PictureHeader("WEBP", (width, height), is_animated=bool(flags & 0x02), has_alpha=bool(flags & 0x10))
         return _with_exif(header, _webp_exif(file) if flags & 0x08 else None)
     if name == b"VP8 ":
         if data[3:6] != b"\x9d\x01\x2a":
@@ -254,7 +260,8 @@ def _webp(file: BinaryIO) -> PictureHeader:
         return PictureHeader("WEBP", _sides(width & 0x3FFF, height & 0x3FFF))
     if name == b"VP8L" and data[:1] == b"\x2f":
         bits = int.from_bytes(data[1:5], "little")
-        return PictureHeader("WEBP", ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
+        size = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return PictureHeader("WEBP", size, has_alpha=bool(bits >> 28 & 1))
     raise ValueError("it is a WebP without a picture.")
 
 
@@ -284,7 +291,9 @@ def _through_pillow(file: BinaryIO, path: str, start: bytes) -> PictureHeader:
             # Our own limit is checked on the size that comes out; Pillow's is another.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(file, formats=readable_formats()) as image:
-                header = PictureHeader(image.format or "", image.size, is_animated=getattr(image, "n_frames", 1) > 1)
+                is_animated = getattr(image, "n_frames", 1) > 1
+                has_alpha = "A" in image.getbands() or "transparency" in image.info
+                header = PictureHeader(image.format or "", image.size, is_animated=is_animated, has_alpha=has_alpha)
                 return _with_exif(header, image.info.get("exif"))
     except Exception as error:  # Decoders raise almost anything on damaged files.
         raise unreadable(path, _what_it_is(start) or f"The decoder says: {error}") from error

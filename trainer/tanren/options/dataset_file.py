@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import Problems, UsageError, UserError
 from ..formats.json_file import read_json
 from ..formats.toml_file import TomlFile, open_toml
-from ..paths import resolve_user_path
+from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 from .convert import from_file
 from .dataset import DatasetOptions
 from .dataset_folders import folder_subsets
@@ -29,26 +29,33 @@ MAIN_KEYS = ("general", "datasets")
 REPLACED = ("train_data_dir", "reg_data_dir", "in_json")
 
 
-def dataset_plans(settings: Settings, problems: Problems) -> tuple[DatasetPlan, ...]:
-    """The datasets of a run; what is wrong with them goes to `problems`, and the rest is returned."""
+def dataset_plans(settings: Settings, problems: Problems, policy: PathPolicy = ANYWHERE) -> tuple[DatasetPlan, ...]:
+    """The datasets of a run; what is wrong with them goes to `problems`, and the rest is returned.
+
+    Args:
+        settings: of the run.
+        problems: the list.
+        policy: where their folders and files may lie.
+    """
     options = settings[DatasetOptions]
     if options.dataset_config is not None:
         unused = [f"--{name}" for name in REPLACED if getattr(options, name)]
         if unused:
             problems.warn(f"--dataset_config replaces {' and '.join(unused)}.")
-        return _plans_of_file(options, problems)
-    subsets = _metadata_subset(options, problems) if options.in_json else folder_subsets(options, problems)
+        return _plans_of_file(options, problems, policy)
+    read = _metadata_subset if options.in_json else folder_subsets
+    subsets = read(options, problems, policy)
     if not subsets:
         return ()
     plan = dataset_plan(COMMAND_LINE, (), options, problems, subsets=tuple(subsets))
     return (plan,) if plan else ()
 
 
-def _metadata_subset(options: DatasetOptions, problems: Problems) -> list[SubsetPlan]:
+def _metadata_subset(options: DatasetOptions, problems: Problems, policy: PathPolicy) -> list[SubsetPlan]:
     try:
-        file = resolve_user_path(options.in_json or "", "file", where="--in_json")
+        file = resolve_user_path(options.in_json or "", "file", where="--in_json", policy=policy)
         folder = options.train_data_dir
-        image_dir = resolve_user_path(folder, "folder", where="--train_data_dir") if folder else None
+        image_dir = resolve_user_path(folder, "folder", where="--train_data_dir", policy=policy) if folder else None
     except UserError as problem:
         problems.add(problem)
         return []
@@ -65,9 +72,9 @@ def _metadata_subset(options: DatasetOptions, problems: Problems) -> list[Subset
     ]
 
 
-def _plans_of_file(options: DatasetOptions, problems: Problems) -> tuple[DatasetPlan, ...]:
+def _plans_of_file(options: DatasetOptions, problems: Problems, policy: PathPolicy) -> tuple[DatasetPlan, ...]:
     try:
-        path = resolve_user_path(options.dataset_config or "", "file", where="--dataset_config")
+        path = resolve_user_path(options.dataset_config or "", "file", where="--dataset_config", policy=policy)
         file = _open(path)
     except UserError as problem:
         problems.add(problem)
@@ -81,7 +88,8 @@ def _plans_of_file(options: DatasetOptions, problems: Problems) -> tuple[Dataset
         listed = reader.tables(dataset.get("subsets"), (*place, "subsets"))
         values = reader.table({key: value for key, value in dataset.items() if key != "subsets"}, place, "datasets")
         subsets = [reader.table(subset, (*place, "subsets", number), "subsets") for number, subset in enumerate(listed)]
-        plan = dataset_plan(values.over(general), tuple(subsets), options, problems) if subsets else None
+        merged = values.over(general)
+        plan = dataset_plan(merged, tuple(subsets), options, problems, policy=policy) if subsets else None
         if plan is not None:
             plans.append(plan)
     return tuple(plans)

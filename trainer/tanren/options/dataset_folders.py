@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, Problems, UsageError, UserError
-from ..paths import resolve_user_path
+from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 from .dataset import DatasetOptions
 from .dataset_plan import DREAMBOOTH, SubsetPlan
 from .dataset_resolve import subset_defaults
@@ -40,7 +40,7 @@ class WrongFolderError(DataError):
         return {**super().as_dict(), "instead": str(self.instead) if self.instead else None}
 
 
-def folder_subsets(options: DatasetOptions, problems: Problems) -> list[SubsetPlan]:
+def folder_subsets(options: DatasetOptions, problems: Problems, policy: PathPolicy = ANYWHERE) -> list[SubsetPlan]:
     """One subset per `<repeats>_<name>` folder, in the order of their names."""
     if not options.train_data_dir:
         problems.add(
@@ -51,17 +51,17 @@ def folder_subsets(options: DatasetOptions, problems: Problems) -> list[SubsetPl
             )
         )
         return []
-    found = _subsets_below("train_data_dir", options.train_data_dir, options, problems, is_reg=False)
+    found = _subsets_below("train_data_dir", options.train_data_dir, options, problems, policy, is_reg=False)
     if options.reg_data_dir:
-        found += _subsets_below("reg_data_dir", options.reg_data_dir, options, problems, is_reg=True)
+        found += _subsets_below("reg_data_dir", options.reg_data_dir, options, problems, policy, is_reg=True)
     return found
 
 
 def _subsets_below(
-    option: str, text: str, options: DatasetOptions, problems: Problems, *, is_reg: bool
+    option: str, text: str, options: DatasetOptions, problems: Problems, policy: PathPolicy, *, is_reg: bool
 ) -> list[SubsetPlan]:
     try:
-        parent = resolve_user_path(text, "folder", where=f"--{option}")
+        parent = resolve_user_path(text, "folder", where=f"--{option}", policy=policy)
     except UserError as problem:
         problems.add(problem)
         return []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import Problems, UsageError, UserError
-from ..paths import resolve_user_path
+from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 from .dataset import DatasetOptions
 from .dataset_keys import DATASET_KEYS, KEYS_OF_KIND, SUBSET_KEYS, TYPED_AS
 from .dataset_plan import DREAMBOOTH, MASKED, METADATA, DatasetPlan, SubsetPlan
@@ -58,6 +58,7 @@ def dataset_plan(
     problems: Problems,
     *,
     subsets: tuple[SubsetPlan, ...] | None = None,
+    policy: PathPolicy = ANYWHERE,
 ) -> DatasetPlan | None:
     """One dataset, or None when something that nothing else can be checked without is missing.
 
@@ -67,12 +68,13 @@ def dataset_plan(
         options: what the command line says.
         problems: what is wrong goes here.
         subsets: ready subsets of a dataset that comes from folders.
+        policy: where the subsets' folders and files may lie.
     """
     chosen = {key: getattr(options, TYPED_AS.get(key, key), None) for key in DATASET_KEYS}
     chosen = {key: value for key, value in chosen.items() if value is not None}
     chosen |= {key: value for key, value in values.values.items() if key in DATASET_KEYS}
     if subsets is None:
-        subsets = _subset_plans(values, tables, options, problems)
+        subsets = _subset_plans(values, tables, options, problems, policy)
     resolution = chosen.pop("resolution", None)
     if resolution is None:
         if "resolution" not in values.broken:
@@ -108,14 +110,14 @@ def _usable(chosen: dict[str, Any], values: Table, problems: Problems) -> dict[s
 
 
 def _subset_plans(
-    values: Table, tables: Sequence[Table], options: DatasetOptions, problems: Problems
+    values: Table, tables: Sequence[Table], options: DatasetOptions, problems: Problems, policy: PathPolicy
 ) -> tuple[SubsetPlan, ...]:
     kind = _kind(values, tables, options, problems)
     if kind is None:
         return ()
     plans: dict[tuple[str | None, ...], SubsetPlan] = {}
     for table in tables:
-        plan = _subset_plan(kind, values, table, options, problems)
+        plan = _subset_plan(kind, values, table, options, problems, policy)
         if plan is None:
             continue
         identity = (plan.metadata_file,) if kind == METADATA else (plan.image_dir, plan.conditioning_data_dir)
@@ -150,7 +152,7 @@ def _kind(values: Table, tables: Sequence[Table], options: DatasetOptions, probl
 
 
 def _subset_plan(
-    kind: str, values: Table, table: Table, options: DatasetOptions, problems: Problems
+    kind: str, values: Table, table: Table, options: DatasetOptions, problems: Problems, policy: PathPolicy
 ) -> SubsetPlan | None:
     before = len(problems.errors)
     allowed = (*SUBSET_KEYS, *KEYS_OF_KIND[kind])
@@ -168,7 +170,7 @@ def _subset_plan(
         chosen |= {key: value for key, value in level.values.items() if key in allowed}
     for key, path_kind in PATHS.items():
         if chosen.get(key):
-            chosen[key] = _existing(chosen[key], path_kind, table.locate(key), problems)
+            chosen[key] = _existing(chosen[key], path_kind, table.locate(key), problems, policy)
     if len(problems.errors) > before or needed in table.broken:
         return None
     if chosen["num_repeats"] < 1:
@@ -178,9 +180,9 @@ def _subset_plan(
     return SubsetPlan(kind=kind, where=table.where, **chosen)
 
 
-def _existing(text: str, kind: str, where: str, problems: Problems) -> str:
+def _existing(text: str, kind: str, where: str, problems: Problems, policy: PathPolicy) -> str:
     try:
-        return str(resolve_user_path(text, kind, where=where))
+        return str(resolve_user_path(text, kind, where=where, policy=policy))
     except UserError as problem:
         problems.add(problem)
         return text
