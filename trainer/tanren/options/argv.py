@@ -47,7 +47,7 @@ def read_argv(argv: Sequence[str], options: Mapping[str, Option], problems: Prob
                 problems.add(_flag_with_value(option, value))
             given.append(Given(option, []))
             continue
-        while rest and not has_value and not _is_option(rest[0]) and (takes_list(option) or not values):
+        while rest and not has_value and not is_option_word(rest[0]) and (takes_list(option) or not values):
             values.append(rest.pop(0))
         if not values and not takes_list(option):
             problems.add(UsageError(where=f"--{option.name}", what="A value is missing after it."))
@@ -84,7 +84,7 @@ def _find(name: str, spelled: Mapping[str, Option], problems: Problems) -> Optio
     return None
 
 
-def _is_option(word: str) -> bool:
+def is_option_word(word: str) -> bool:
     """True when argparse would read the word as an option: a dash in front, not a number, no space inside."""
     return (
         word.startswith("-")
@@ -95,7 +95,7 @@ def _is_option(word: str) -> bool:
 
 
 def _skip_values(rest: list[str]) -> None:
-    while rest and not _is_option(rest[0]):
+    while rest and not is_option_word(rest[0]):
         rest.pop(0)
 
 
