@@ -103,6 +103,9 @@
     return parts.map((part) => encodeURIComponent(String(part))).join("/");
   };
 
+  // Questions stand in line, so that never more than one is under way; what the user asks for does not wait.
+  let line = Promise.resolve();
+
   /**
    * Ask the server; the answer as JSON.
    *
@@ -111,7 +114,14 @@
    * @throws {tanren.Refused} the server said no and why
    * @throws {Error} it could not be reached, or did not answer in time or in JSON
    */
-  tanren.ask = async function (route, body) {
+  tanren.ask = function (route, body) {
+    if (body !== undefined) return request(route, body);
+    const answer = line.then(() => request(route));
+    line = answer.catch(() => null);
+    return answer;
+  };
+
+  async function request(route, body) {
     const stop = new AbortController();
     const timer = window.setTimeout(() => stop.abort(), REQUEST_SECONDS * 1000);
     const settings = { cache: "no-store", credentials: "same-origin", signal: stop.signal };
@@ -128,7 +138,7 @@
     } finally {
       window.clearTimeout(timer);
     }
-  };
+  }
 
   async function contentOf(answer) {
     const isJson = (answer.headers.get("content-type") || "").includes("json");
@@ -149,7 +159,7 @@
         // Not allowed here (no focus, or the user said no): the older way is tried.
       }
     }
-    const area = tanren.el("textarea", { class: "tanren tn-offscreen", "aria-hidden": "true", tabindex: "-1" });
+    const area = tanren.el("textarea", { class: "tanren-sheet tn-offscreen", "aria-hidden": "true", tabindex: "-1" });
     area.value = text;
     const focused = document.activeElement;
     // Inside an open dialog only what belongs to it can be selected.

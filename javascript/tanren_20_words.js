@@ -123,12 +123,14 @@
     return Number.isNaN(date.getTime()) ? null : date;
   }
 
-  /** A moment (seconds since 1970, or ISO text): the time today, date and time else. */
+  /** A moment (seconds since 1970, or ISO text): the time today, date and time else; the year when it is another. */
   tanren.moment = function (moment) {
     const date = asDate(moment);
     if (!date) return "–";
-    const isToday = date.toDateString() === new Date().toDateString();
-    const day = isToday ? {} : { year: "numeric", month: "short", day: "numeric" };
+    const now = new Date();
+    const isToday = date.toDateString() === now.toDateString();
+    const year = date.getFullYear() === now.getFullYear() ? {} : { year: "numeric" };
+    const day = isToday ? {} : { ...year, month: "short", day: "numeric" };
     return format(Intl.DateTimeFormat, { ...day, hour: "2-digit", minute: "2-digit" }).format(date);
   };
 

@@ -78,14 +78,20 @@
     if (job.state === "queued") return t("Waits for its turn");
     if (job.state === "draft") return t("Not in the queue yet");
     if (job.state === "starting") return t("The trainer starts");
-    if (job.state === "stopping") return t("Saves and stops after this step");
+    if (job.state === "stopping") return stopSentence(job);
     if (job.state === "stalled") return t("Nothing has moved for some minutes; it may still go on");
     if (tanren.hasEnded(job.state)) return endSentence(job);
     return phaseName(job.phase);
   };
 
+  function stopSentence(job) {
+    if (!Number.isFinite(job.grace_seconds)) return t("Saves and stops after this step");
+    return t("Saves and stops after this step; it is given {duration}", { duration: tanren.duration(job.grace_seconds) });
+  }
+
   function endSentence(job) {
     if (job.state === "completed") return t("Finished as planned");
+    if (job.state === "stopped" && job.is_paused) return t("Paused; it can be continued");
     if (job.state === "stopped") return job.is_resumable ? t("Stopped and kept; it can be continued") : t("Stopped on request");
     if (job.state === "interrupted") return t("The trainer was ended from outside");
     return t("Ended with a problem");

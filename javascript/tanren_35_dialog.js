@@ -43,9 +43,9 @@
     });
   };
 
-  /** Where dialogs live: below `.tanren`, for the style. */
+  /** Where dialogs live: in a part of ours, for the style. */
   function home() {
-    return document.querySelector("#tanren-live .tanren, #tanren-live.tanren") || document.querySelector(".tanren") || document.body;
+    return [...document.querySelectorAll(".tanren-sheet")].find(tanren.isDrawn) || document.body;
   }
 
   function asParagraph(part) {

@@ -111,7 +111,7 @@
     const last = Math.min(curve.x.length, scale.place(curve.x, axes.to) + 2);
     pen.strokeStyle = pen.fillStyle = colors.read(curve.color);
     pen.lineWidth = curve.isFaint ? 1 : 2;
-    pen.globalAlpha = curve.isFaint ? 0.4 : 1;
+    pen.globalAlpha = curve.isFaint ? 0.5 : 1;
     pen.setLineDash(curve.dash || []);
     if (last - first === 1) drawPoint(pen, axes.toX(curve.x[first]), axes.toY(curve.y[first]));
     else if (last - first > 3 * (plot.right - plot.left)) drawColumns(pen, curve, first, last, axes);

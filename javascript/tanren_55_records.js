@@ -6,21 +6,10 @@
   const el = tanren.el;
 
   const KEPT_CHARACTERS = 400000;
-  const COLOURS = /\u001b\[[0-9;?]*[A-Za-z]/g;
 
   /** A folded part of the page. */
   tanren.folded = function (title, ...children) {
     return el("details", { class: "tn-section tn-folded" }, el("summary", {}, el("h3", {}, title)), ...children);
-  };
-
-  /** What a terminal would show: no colours, and of a line that was written over only its last form. */
-  tanren.terminalText = function (text) {
-    return text
-      .replace(COLOURS, "")
-      .replace(/\r\n/g, "\n")
-      .split("\n")
-      .map((line) => line.replace(/\r+$/, "").replace(/^.*\r/, ""))
-      .join("\n");
   };
 
   /** The log of a job, which follows its end until it is held. */
@@ -31,7 +20,7 @@
     const cut = el("p", { class: "tn-soft" }, t("Earlier lines are in the file log.txt of the job's folder."));
     const root = tanren.folded(t("Log of this job"), el("div", { class: "tn-row" }, hold, copy), cut, text);
     let since = 0;
-    let raw = "";
+    let lines = "";
     let shown = "";
     let isHeld = false;
     tanren.setShown(cut, false);
@@ -51,21 +40,24 @@
     async function refresh() {
       if (!root.open || isHeld) return false;
       const answer = await tanren.ask(tanren.route("jobs", jobId, "log") + "?since=" + since);
-      if (answer.next < since) raw = "";
-      const isNew = Boolean(answer.text);
+      if (answer.next < since) lines = "";
+      const isNew = answer.next !== since;
       since = answer.next;
-      if (isNew) append(answer.text);
+      append(answer.text || "", answer.unfinished || "");
       return isNew && Boolean(answer.more);
     }
 
-    function append(news) {
-      const follows = text.scrollHeight - text.scrollTop - text.clientHeight < 24;
-      raw += news;
-      if (raw.length > KEPT_CHARACTERS) {
-        raw = raw.slice(raw.indexOf("\n", raw.length - KEPT_CHARACTERS) + 1);
+    /** Whole lines, and the one that is being written, such as a progress bar. */
+    function append(news, unfinished) {
+      lines += news;
+      if (lines.length > KEPT_CHARACTERS) {
+        lines = lines.slice(lines.indexOf("\n", lines.length - KEPT_CHARACTERS) + 1);
         tanren.setShown(cut, true);
       }
-      shown = tanren.clean(tanren.terminalText(raw), KEPT_CHARACTERS);
+      const wanted = tanren.clean(lines + unfinished, 2 * KEPT_CHARACTERS);
+      if (wanted === shown) return;
+      shown = wanted;
+      const follows = text.scrollHeight - text.scrollTop - text.clientHeight < 24;
       text.textContent = shown;
       if (follows) text.scrollTop = text.scrollHeight;
     }

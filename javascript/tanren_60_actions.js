@@ -10,6 +10,7 @@
   const ORDER = ["submit", "resume", "stop", "pause", "save", "sample", "stop_now", "retry", "up", "down", "withdraw", "delete"];
   const MAIN = ["submit", "resume", "stop"];
   const DANGEROUS = ["stop_now", "delete"];
+  const MENDING = ["resume", "submit", "retry"];
 
   function label(action, job) {
     const labels = {
@@ -79,7 +80,10 @@
 
     function update() {
       const legal = tanren.mayWrite() ? job().actions || [] : [];
-      tanren.setChildren(root, ORDER.filter((action) => legal.includes(action)).map(buttonFor));
+      // The card of a problem has the buttons that mend it.
+      const elsewhere = job().problem ? MENDING : [];
+      const shown = ORDER.filter((action) => legal.includes(action) && !elsewhere.includes(action));
+      tanren.setChildren(root, shown.map(buttonFor));
       tanren.setShown(root, root.childNodes.length);
     }
 
@@ -89,10 +93,10 @@
   /** Buttons for a problem card: those that make it go on. */
   tanren.mendingButtons = function (job, perform) {
     const legal = tanren.mayWrite() ? job.actions || [] : [];
-    const mending = ["resume", "submit", "retry"].filter((action) => legal.includes(action));
+    const mending = MENDING.filter((action) => legal.includes(action));
     return mending.map((action, place) => {
       const kind = place ? "tn-button" : "tn-button tn-main";
-      return tanren.button(label(action, job), () => perform(action), { class: kind });
+      return tanren.button(label(action, job), () => perform(action), { class: kind, data: { action } });
     });
   };
 

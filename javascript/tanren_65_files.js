@@ -42,7 +42,7 @@
       const name = el("td", { class: "tn-file-name", title: file.path || file.name }, file.name);
       if (file.exists === false) name.append(" ", el("span", { class: "tn-mark" }, t("not there any more")));
       const size = el("td", { class: "tn-number" }, file.exists === false ? "–" : tanren.bytes(file.bytes));
-      return el("tr", {}, name, el("td", {}, learned(file)), size, el("td", { class: "tn-buttons" }, ...buttonsOf(file)));
+      return el("tr", {}, name, el("td", {}, learned(file)), size, el("td", {}, el("div", { class: "tn-buttons" }, ...buttonsOf(file))));
     }
 
     function buttonsOf(file) {
@@ -62,14 +62,14 @@
       await perform(async () => {
         const answer = await tanren.ask(tanren.route("jobs", job().id, "use"), body);
         const sentence = t("“{name}” is in the WebUI's list of LoRAs now.", { name: answer.name });
-        const go = tanren.button(t("Try it in txt2img"), () => tryIt({ ...file, weight: body.weight }), { class: "tn-button tn-small" });
+        const go = tanren.button(t("Try it in txt2img"), () => tryIt({ ...file, asked: { name: answer.name, activation_text: body.activation_text, weight: body.weight } }), { class: "tn-button tn-small" });
         said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence), go));
       });
     }
 
     function tryIt(file) {
       return perform(async () => {
-        const answer = await tanren.ask(tanren.route("jobs", job().id, "try"), { file: file.name });
+        const answer = await tanren.ask(tanren.route("jobs", job().id, "try"), { file: file.name, ...file.asked });
         const isThere = tanren.putIntoPrompt(answer.prompt);
         const sentence = isThere ? t("The prompt of txt2img has it now.") : t("This page has no txt2img prompt. The text is: {prompt}", { prompt: answer.prompt });
         said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence)));

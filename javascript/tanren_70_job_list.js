@@ -111,7 +111,7 @@
   }
 
   function factsOf(job) {
-    if (job.state === "queued") return job.reason || t("put in {moment}", { moment: tanren.moment(job.created) });
+    if (job.state === "queued") return (job.reason && t(job.reason)) || t("put in {moment}", { moment: tanren.moment(job.created) });
     if (!tanren.isMoving(job.state)) return endFacts(job);
     const parts = [job.phase === "train" ? tanren.stepText(job) : tanren.phaseSentence(job)];
     if (Number.isFinite(job.eta_seconds)) parts.push(t("{duration} left", { duration: tanren.duration(job.eta_seconds) }));
@@ -121,7 +121,6 @@
   function endFacts(job) {
     const parts = [tanren.moment(job.ended || job.created)];
     if (job.step) parts.push(tanren.stepText(job));
-    if (Number.isFinite(job.average)) parts.push(t("loss {loss}", { loss: tanren.loss(job.average) }));
     return parts.join(" · ");
   }
 

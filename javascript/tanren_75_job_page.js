@@ -147,7 +147,7 @@
     }
 
     showWarnings(warnings) {
-      const texts = warnings.map((warning) => (typeof warning === "string" ? warning : warning.text || warning.what || ""));
+      const texts = warnings.map((warning) => t(typeof warning === "string" ? warning : warning.text || ""));
       const key = JSON.stringify(texts);
       if (key === this.shownWarnings) return;
       this.shownWarnings = key;
@@ -172,7 +172,8 @@
   }
 
   function aboutText(job) {
-    const parts = [job.title || job.command, job.device, t("made {moment}", { moment: tanren.moment(job.created) })];
+    const parts = [t(job.title || job.command || ""), job.device, t("made {moment}", { moment: tanren.moment(job.created) })];
+    if (job.is_by_hand) parts.push(t("started at a shell"));
     if (job.attempt > 1) parts.push(t("attempt {attempt}", { attempt: tanren.number(job.attempt) }));
     return parts.filter(Boolean).join(" · ");
   }
@@ -187,7 +188,7 @@
       parts.push(tanren.stepText(job));
       if (job.epoch && job.total_epochs) parts.push(t("epoch {epoch} of {total}", { epoch: tanren.number(job.epoch), total: tanren.number(job.total_epochs) }));
     }
-    if (job.reason && (job.state === "queued" || tanren.hasEnded(job.state))) parts.push(job.reason);
+    if (job.reason && (job.state === "queued" || tanren.hasEnded(job.state))) parts.push(t(job.reason));
     return parts.join(" · ");
   }
 

@@ -12,10 +12,6 @@
   const LIST_PAUSE = 3000;
   const HASH = "#tanren/";
 
-  tanren.surroundings = null;
-  tanren.isInHost = () => Boolean(tanren.surroundings) && tanren.surroundings.surroundings !== "standalone";
-  tanren.mayWrite = () => Boolean(tanren.surroundings) && tanren.surroundings.may_write !== false;
-
   let live = null;
 
   /** Fill the container of the Jobs tab; a second call for the same one changes nothing. */
@@ -62,7 +58,6 @@
       this.jobs = [];
       this.page = null;
       this.listAt = -Infinity;
-      this.wordsFor = null;
       this.hasMore = false;
       this.hasAnswer = false;
       this.build();
@@ -75,12 +70,12 @@
     build() {
       this.trouble = el("div", { class: "tn-trouble", role: "status", "aria-live": "polite" });
       tanren.setShown(this.trouble, false);
-      this.notice = el("p", { class: "tn-card tn-warning" }, tanren.symbol("warning"), t("This server is open to others: you can watch here, but not change anything."));
-      tanren.setShown(this.notice, false);
+      this.builtWith = tanren.wordsVersion;
+      this.notice = el("div", {});
       this.list = tanren.makeJobList({ onSelect: (id) => this.select(id, true) });
       this.detail = el("div", { class: "tn-detail" });
       this.view = el("div", { class: "tn-view" }, this.list.root, this.detail);
-      this.root = el("div", { class: "tanren tn-live", id: "tanren-live-view" }, this.trouble, this.notice, this.view);
+      this.root = el("div", { class: "tanren-sheet tn-live", id: "tanren-live-view" }, this.trouble, this.notice, this.view);
       tanren.setShown(this.view, this.hasAnswer);
       this.container.replaceChildren(this.root);
       this.page = null;
@@ -131,22 +126,38 @@
 
     async work() {
       if (!tanren.isDrawn(this.root)) return;
-      if (!tanren.surroundings || !this.hasAnswer) await this.askSurroundings();
+      await tanren.know();
+      if (this.builtWith !== tanren.wordsVersion) this.build();
+      this.showNotice();
       this.hasMore = false;
       if (!this.page || performance.now() - this.listAt >= LIST_PAUSE) await this.askList();
       if (this.page) await this.askPage();
     }
 
-    async askSurroundings() {
-      tanren.surroundings = await tanren.ask("state");
-      tanren.setShown(this.notice, !tanren.mayWrite());
-      const language = tanren.surroundings.language || "en";
-      if (this.wordsFor === language) return;
-      this.wordsFor = language;
-      if (language === tanren.language()) return;
-      await loadWords(language);
-      this.build();
-      tanren.setShown(this.notice, !tanren.mayWrite());
+    /** What holds for all jobs: nothing can be changed here, or the queue waits for a word. */
+    showNotice() {
+      const { why_not: whyNot, queue } = tanren.surroundings;
+      const isPaused = Boolean(queue && queue.is_paused) && this.jobs.some((job) => job.state === "queued");
+      const key = JSON.stringify([tanren.mayWrite(), whyNot, isPaused]);
+      if (key === this.shownNotice && this.notice.dataset.shown) return;
+      this.shownNotice = key;
+      this.notice.dataset.shown = "true";
+      this.notice.replaceChildren(...[tanren.mayWrite() ? null : readOnlyCard(whyNot), isPaused ? this.pausedCard() : null].filter(Boolean));
+    }
+
+    pausedCard() {
+      const start = async () => {
+        try {
+          await tanren.ask("queue/start", {});
+          await tanren.know(true);
+        } catch (error) {
+          this.notice.append(tanren.problemCard(tanren.problemOf(error)));
+        }
+        this.poller.wake();
+      };
+      const text = t("Jobs were waiting when this program started. They wait until you say so.");
+      const buttons = tanren.mayWrite() ? [tanren.button(t("Start the waiting jobs"), start, { class: "tn-button tn-main" })] : [];
+      return tanren.problemCard({ what: text }, buttons, "warning");
     }
 
     async askList() {
@@ -204,13 +215,8 @@
     }
   }
 
-  /** A page without its translation is still a page. */
-  async function loadWords(language) {
-    try {
-      await tanren.loadWords(language);
-    } catch (error) {
-      if (!(error instanceof tanren.Refused)) throw error;
-      tanren.setWords(language, {});
-    }
+  function readOnlyCard(why) {
+    const what = t("This server is open to others: you can watch here, but not change anything.");
+    return tanren.problemCard({ what, why: why && t(why) }, [], "warning");
   }
 })();

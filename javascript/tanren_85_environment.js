@@ -20,7 +20,6 @@
   class Card {
     constructor(container) {
       this.container = container;
-      this.hasWords = false;
       this.status = null;
       this.build();
       this.poller = tanren.makePoller({ work: () => this.work(), pause: () => this.pause(), onTrouble: (trouble) => this.showTrouble(trouble) });
@@ -28,6 +27,8 @@
     }
 
     build() {
+      this.builtWith = tanren.wordsVersion;
+      this.shownButtons = null;
       this.trouble = el("p", { class: "tn-trouble", role: "status" });
       this.word = el("strong", {});
       this.mark = el("span", { class: "tn-state" }, tanren.symbol("none"), this.word);
@@ -38,23 +39,16 @@
       this.lines = el("pre", { class: "tn-log tn-short-log", tabindex: 0, "aria-label": t("What the set-up says") });
       this.buttons = el("div", { class: "tn-buttons" });
       this.problem = el("div", {});
-      this.root = el("div", { class: "tanren tn-environment" }, this.trouble, this.mark, this.why, this.plan, this.bar, this.doing, this.buttons, this.problem, this.lines);
+      this.root = el("div", { class: "tanren-sheet tn-environment" }, this.trouble, this.mark, this.why, this.plan, this.bar, this.doing, this.buttons, this.problem, this.lines);
       tanren.setShown(this.trouble, false);
       this.container.replaceChildren(this.root);
     }
 
     async work() {
       if (!tanren.isDrawn(this.root)) return;
-      if (!this.hasWords) await this.askWords();
+      await tanren.know();
+      if (this.builtWith !== tanren.wordsVersion) this.build();
       this.show(await tanren.ask("environment"));
-    }
-
-    async askWords() {
-      if (!tanren.surroundings) tanren.surroundings = await tanren.ask("state");
-      const language = tanren.surroundings.language || "en";
-      if (language !== tanren.language()) await tanren.loadWords(language);
-      this.hasWords = true;
-      this.build();
     }
 
     pause() {
@@ -116,7 +110,7 @@
 
     async perform(action) {
       try {
-        await tanren.ask("environment", { action });
+        await tanren.ask("environment/" + action, {});
       } catch (error) {
         this.problem.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
         return;

@@ -13,18 +13,23 @@
   const AFTER_TYPING = 300;
   const LONGEST_SUBMIT = 20000;
   const FIELD = "tanren-field-";
+  const NOTE = "tanren-problem-";
 
   const byId = (id) => document.getElementById(id);
   let checkTimer = null;
+  let checkedValues = null;
   let submitTimer = null;
   let seenStart = null;
+  const openedGroups = new Set();
 
   /** Connect the form once it is on the page; safe to call again. */
   tanren.openForm = function () {
     const form = byId("tanren-form");
     if (form && !form.dataset.tanrenOpen) {
       form.dataset.tanrenOpen = "true";
-      for (const event of ["input", "change", "click"]) form.addEventListener(event, onChange, true);
+      checkedValues = valuesOf(form);
+      // Some lines of gradio tell nothing when a choice of a drop-down is taken: any doing counts, if values differ.
+      for (const event of ["input", "change", "click", "mousedown", "keyup", "focusout"]) form.addEventListener(event, onChange, true);
     }
     const plan = byId("tanren-plan");
     if (plan && !plan.dataset.tanrenOpen) {
@@ -37,21 +42,26 @@
 
   function onChange(event) {
     const target = event.target;
-    if (!(target instanceof Element) || target.closest("#tanren-search")) {
-      if (target instanceof Element) filterFields();
-      return;
-    }
-    // Clicks matter for drop-downs and check boxes that some gradio lines build without an input event.
-    if (event.type === "click" && !target.closest("li, [role=option], .token-remove, .remove-all")) return;
-    scheduleCheck();
+    if (!(target instanceof Element)) return;
+    if (target.closest("#tanren-search")) filterFields();
+    else scheduleCheck();
   }
 
   function scheduleCheck() {
     window.clearTimeout(checkTimer);
     checkTimer = window.setTimeout(() => {
+      const values = valuesOf(byId("tanren-form"));
       const button = byId("tanren-check");
-      if (button) button.click();
+      if (values === checkedValues || !button) return;
+      checkedValues = values;
+      button.click();
     }, AFTER_TYPING);
+  }
+
+  /** What all fields hold, to tell a change from a mere click. */
+  function valuesOf(form) {
+    const inputs = form ? [...form.querySelectorAll("input, textarea, select")] : [];
+    return JSON.stringify(inputs.map((input) => (/checkbox|radio/.test(input.type) ? input.checked : input.value)));
   }
 
   /** Take over what the newest check said: problems at fields, marks, whether Start is possible. */
@@ -83,7 +93,7 @@
   function noteAt(name, lines) {
     const field = byId(FIELD + name);
     if (!field) return;
-    const id = `tanren-problem-${name}`;
+    const id = NOTE + name;
     const note = byId(id) || el("div", { id, class: "tanren-at-field", role: "status", data: { for: name } });
     const key = JSON.stringify(lines);
     if (note.dataset.key !== key) {
@@ -158,8 +168,8 @@
   }
 
   function showFirstProblem(plan) {
-    const note = document.querySelector(".tanren-at-field") || plan.querySelector("[data-field]") || plan;
-    note.scrollIntoView({ block: "center", behavior: "auto" });
+    const note = [...document.querySelectorAll(".tanren-at-field")].find(tanren.isDrawn);
+    (note || plan.querySelector("[data-field]") || plan).scrollIntoView({ block: "center" });
   }
 
   function endSubmit() {
@@ -210,25 +220,28 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
-  /** Show the fields whose name, label or help hold all words of the search; and only groups with such a field. */
+  /**
+   * Show the grouped fields whose name, label or help hold all words of the search, and only groups with such a field.
+   * The first questions, outside of groups, stay where they are.
+   */
   function filterFields() {
     const box = document.querySelector("#tanren-search input, #tanren-search textarea");
     if (!box) return;
     const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-    if (words.length) openFoldedGroups();
-    const fields = [...document.querySelectorAll(`#tanren-form [id^="${FIELD}"]`)];
+    if (words.length) openGroups();
+    else closeGroups();
+    const fields = [...document.querySelectorAll(`#tanren-form .tanren-group [id^="${FIELD}"]`)];
     let count = 0;
     for (const field of fields) {
       const isFound = words.every((word) => searchText(field).includes(word));
       field.classList.toggle("tanren-filtered", !isFound);
-      const note = byId("tanren-problem-" + field.id.slice(FIELD.length));
+      const note = byId(NOTE + field.id.slice(FIELD.length));
       if (note) note.classList.toggle("tanren-filtered", !isFound);
       count += Number(isFound);
     }
     for (const group of document.querySelectorAll("#tanren-form .tanren-group")) {
-      const members = [...group.querySelectorAll(`[id^="${FIELD}"]`)];
-      const isEmpty = members.length > 0 && members.every((field) => field.classList.contains("tanren-filtered"));
-      group.classList.toggle("tanren-filtered", words.length > 0 && (isEmpty || !members.length));
+      const isEmpty = !group.querySelector(`[id^="${FIELD}"]:not(.tanren-filtered)`);
+      group.classList.toggle("tanren-filtered", words.length > 0 && isEmpty);
     }
     sayFound(words.length ? count : null, fields.length);
   }
@@ -239,11 +252,20 @@
     return `${name} ${name.replace(/_/g, " ")} ${inside}`.toLowerCase();
   }
 
-  /** gradio 6 leaves out what a folded group holds until it is opened, so that nothing could be found there. */
-  function openFoldedGroups() {
-    const folded = document.querySelectorAll("#tanren-form .tanren-group .label-wrap:not(.open)");
-    folded.forEach((head) => head.click());
+  /** Unfold for the search; gradio 6 leaves out what a folded group holds, so that nothing could be found there. */
+  function openGroups() {
+    const folded = [...document.querySelectorAll("#tanren-form .tanren-group .label-wrap:not(.open)")];
+    folded.filter((head) => !openedGroups.has(head)).forEach((head) => {
+      openedGroups.add(head);
+      head.click();
+    });
     if (folded.length) window.setTimeout(filterFields, 60);
+  }
+
+  /** Fold again what the search unfolded. */
+  function closeGroups() {
+    for (const head of openedGroups) if (head.isConnected && head.classList.contains("open")) head.click();
+    openedGroups.clear();
   }
 
   function sayFound(count, total) {
@@ -266,11 +288,10 @@
   }
 
   function useLevel(button) {
-    const field = byId(FIELD + (button.dataset.levelField || "train_data_dir"));
+    const field = byId(FIELD + (button.dataset.levelField || "pictures"));
     const input = field && field.querySelector("textarea, input");
     if (!input) return;
     tanren.typeInto(input, button.dataset.useLevel);
-    scheduleCheck();
   }
 
   async function copyFrom(button) {

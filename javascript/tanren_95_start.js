@@ -4,7 +4,8 @@
   const tanren = window.tanren;
 
   const QUIET = 150;
-  const PATIENCE = 20000;
+  const PATIENCE = 10000;
+  const JOBS_TAB = "tanren-tab-jobs";
   const byId = (id) => document.getElementById(id);
   let timer = null;
 
@@ -40,11 +41,13 @@
 
   /** Open the tab of the jobs. */
   tanren.openJobsTab = function () {
-    press(innerTabButton("tanren-tab-jobs"));
+    press(innerTabButton(JOBS_TAB));
   };
 
   function look() {
     timer = null;
+    const strip = byId("tanren-strip");
+    if (strip) tanren.openStrip(strip);
     const live = byId("tanren-live");
     if (live) tanren.openLive(live);
     const environment = byId("tanren-environment");
@@ -65,7 +68,7 @@
     const given = performance.now() + PATIENCE;
     const attempt = () => {
       press(outerTabButton());
-      press(innerTabButton("tanren-tab-jobs"));
+      press(innerTabButton(JOBS_TAB));
       if (!tanren.isDrawn(byId("tanren-live")) && performance.now() < given) window.setTimeout(attempt, 250);
     };
     attempt();

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import io
 import json
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -37,12 +39,12 @@ class World:
     state: dict = field(default_factory=dict)
     words: dict = field(default_factory=dict)
     environment: dict = field(default_factory=lambda: {"state": "missing", "why": "it was not made yet"})
-    body: str = '<div id="tanren-live"></div>'
+    body: str = '<div id="tanren-strip"></div><div id="tanren-live"></div>'
     asked: list[tuple[str, str, dict | None]] = field(default_factory=list)
     most_at_once: int = 0
     refusal: dict | None = None
     delay: float = 0.0
-    attempts_seen: int = 0
+    connections: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self):
         self.state = {
@@ -51,6 +53,12 @@ class World:
             "surroundings": "a1111",
             "is_public": False,
             "may_write": True,
+            "why_not": "",
+            "device": {"kind": "gpu", "name": "NVIDIA GeForce RTX 3070", "total": 8_589_000_000, "free": 3_900_000_000}
+            | {"held_by_host": 3_900_000_000},
+            "checkpoint": {"name": "animefull-v2.safetensors", "sentence": "a Stable Diffusion 1 model"},
+            "environment": {"state": "ready", "why": "", "busy": False},
+            "queue": {"is_paused": False},
         } | self.state
 
     def posted(self, ending):
@@ -89,12 +97,22 @@ class PageServer:
     def stop(self):
         self._server.shutdown()
         self._server.server_close()
+        for connection in self.world.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.world.connections.clear()
 
 
 def handler(world):
     guard, busy = threading.Lock(), [0]
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self):
+            super().setup()
+            world.connections.append(self.connection)
+
         def log_message(self, *_):
             pass
 
@@ -139,15 +157,20 @@ def answer(request, world, path, query, body):
         request.send(page(world, query), "text/html; charset=utf-8")
     elif path == "favicon.ico":
         request.send(b"", "image/x-icon")
-    elif path.startswith("files/"):
-        content = (ROOT / path.removeprefix("files/")).read_bytes()
-        request.send(content, "text/css" if path.endswith(".css") else "text/javascript")
+    elif path == "style.css":
+        request.send((ROOT / "style.css").read_bytes(), "text/css")
+    elif path == "tanren.js":
+        scripts = sorted((ROOT / "javascript").glob("tanren*.js"))
+        request.send(b";\n".join(script.read_bytes() for script in scripts), "text/javascript")
     elif parts[2:] == ["state"]:
         request.send(world.state)
     elif parts[2:] == ["words"]:
-        request.send(world.words)
-    elif parts[2:] == ["environment"]:
-        request.send(world.environment if body is None else {"ok": True})
+        request.send({"language": world.state["language"], "words": world.words})
+    elif parts[2] == "environment":
+        request.send(world.environment if body is None else {"ok": True, "environment": world.environment})
+    elif parts[2:] == ["queue", "start"]:
+        world.state["queue"] = {"is_paused": False}
+        request.send({"ok": True, "queue": world.state["queue"]})
     elif parts[2:] == ["jobs"]:
         request.send({"jobs": [world.summary(job) for job in world.jobs.values()]})
     elif parts[3] not in world.jobs:
@@ -171,7 +194,7 @@ def answer_about(request, world, job, rest, query, body):
         request.send(world.detail(job, since))
     elif rest == ["log"]:
         text = job.get("log", "")
-        request.send({"text": text[since:], "next": len(text), "more": False})
+        request.send({"text": text[since:], "unfinished": job.get("unfinished", ""), "next": len(text), "more": False})
     elif rest[0] == "sample" and "gone" not in rest[1]:
         request.send(picture(rest[1]), "image/png")
     else:
@@ -179,15 +202,11 @@ def answer_about(request, world, job, rest, query, body):
 
 
 def page(world, query):
-    scripts = "".join(
-        f'<script src="files/javascript/{script.name}"></script>'
-        for script in sorted((ROOT / "javascript").glob("tanren*.js"))
-    )
     classes = html.escape(query.get("class", [""])[0])
     return (
         f'<!doctype html><html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Page</title><style>{THEME}</style>"
-        f'<link rel="stylesheet" href="files/style.css">{scripts}</head>'
+        f'<link rel="stylesheet" href="style.css"><script src="tanren.js"></script></head>'
         f'<body class="{classes}"><div class="prose">{world.body}</div></body></html>'
     )
 

@@ -1,0 +1,81 @@
+"""Files that a job wrote, and their way into the WebUI."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+PROMPT = '<div id="txt2img_prompt"><textarea>a hill, night,</textarea></div>'
+
+
+def row(page, name):
+    return page.locator(".tn-files tbody tr", has_text=name)
+
+
+def test_newest_file_first_and_missing_ones_marked(page):
+    rows = page.locator(".tn-files tbody tr")
+
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).to_contain_text("crescent-000002.safetensors")
+    expect(rows.nth(0)).to_contain_text("epoch 2 · step 110")
+    expect(rows.nth(0)).to_contain_text("18.9 MB")
+    expect(rows.nth(1)).to_contain_text("not there any more")
+    expect(rows.nth(1).get_by_role("button", name="Use this epoch")).to_have_count(0)
+
+
+def test_use_this_epoch_asks_for_name_words_weight_and_takes_the_sample_in_sight(page, world):
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    expect(page.get_by_label("Name in the WebUI")).to_have_value("crescent-000002")
+    page.get_by_label("Name in the WebUI").fill("三日月")
+    page.get_by_label("Activation text").fill("crescent")
+    page.get_by_label("Preferred weight").fill("0.75")
+    page.get_by_role("button", name="Copy it there").click()
+
+    expect(page.locator(".tn-good")).to_contain_text("“三日月” is in the WebUI's list of LoRAs now.")
+    assert world.posted("/use") == [
+        {
+            "file": "crescent-000002.safetensors",
+            "name": "三日月",
+            "preview": "crescent_000110_00_42.png",
+            "activation_text": "crescent",
+            "weight": 0.75,
+        }
+    ]
+
+
+def test_use_without_a_preview(page, world):
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    page.get_by_label("This sample becomes its preview picture").uncheck()
+    page.get_by_role("button", name="Copy it there").click()
+
+    expect(page.locator(".tn-good")).to_be_visible()
+    assert world.posted("/use")[0]["preview"] is None
+
+
+def test_name_that_is_taken_is_the_servers_word(page, world):
+    world.refusal = {"code": 2, "where": "name", "what": "This name is no file name.", "why": "", "fix": "Shorten it."}
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    page.get_by_role("button", name="Copy it there").click()
+
+    expect(page.locator(".tn-job .tn-problem")).to_contain_text("This name is no file name.")
+
+
+def test_try_it_writes_into_the_prompt_as_the_webui_wants_it(open_page, world):
+    world.body += PROMPT + "<script>window.told = []; function updateInput(box) { told.push(box.value); }</script>"
+    page = open_page()
+    row(page, "000002").get_by_role("button", name="Try it in txt2img").click()
+
+    expect(page.locator("#txt2img_prompt textarea")).to_have_value("a hill, night, <lora:moon:0.8> crescent")
+    assert page.evaluate("told") == ["a hill, night, <lora:moon:0.8> crescent"]
+    row(page, "000002").get_by_role("button", name="Try it in txt2img").click()
+    expect(page.locator("#txt2img_prompt textarea")).to_have_value("a hill, night, <lora:moon:0.8> crescent")
+
+
+def test_standalone_has_no_webui_to_copy_to(open_page, world):
+    world.state["surroundings"] = "standalone"
+    page = open_page()
+
+    expect(row(page, "000002").get_by_role("button", name="Copy path")).to_be_visible()
+    expect(page.get_by_role("button", name="Use this epoch")).to_have_count(0)
+    expect(page.get_by_role("button", name="Try it in txt2img")).to_have_count(0)
