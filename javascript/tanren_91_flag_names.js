@@ -19,7 +19,7 @@
   tanren.nameFlags = function () {
     for (const field of document.querySelectorAll(`#tanren-form [id^="${FIELD}"]`)) {
       if (field.querySelector(".tanren-flag-name")) continue;
-      const label = field.querySelector("[data-testid=block-info], label > span:not(.sr-only), label");
+      const label = field.querySelector("[data-testid=block-info]") || field.querySelector("label > span");
       if (!label) continue;
       const name = field.id.slice(FIELD.length);
       const shown = name in STANDS_FOR ? STANDS_FOR[name] : name;

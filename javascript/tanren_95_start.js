@@ -53,6 +53,7 @@
     const environment = byId("tanren-environment");
     if (environment) tanren.openEnvironment(environment);
     tanren.openForm();
+    tanren.nameFlags();
     tanren.noticeStart();
   }
 
