@@ -215,7 +215,12 @@ def test_foreign_and_damaged_folders_do_not_hide_the_others(shelf, submit):
     for name, files in {
         "my notes": {"readme.txt": "hello"},
         "20250101-000000-newer": {"spec.json": '{"version": 99, "command": "x", "options": {}}'},
-        "20250101-000001-broken": {"spec.json": "{", "queue.json": "[1", "events.jsonl": "\x00\x00", "runner.json": "7"},
+        "20250101-000001-broken": {
+            "spec.json": "{",
+            "queue.json": "[1",
+            "events.jsonl": "\x00\x00",
+            "runner.json": "7",
+        },
         "20250101-000002-odd": {"queue.json": '{"version": 1, "order": "first", "attempt": null}', "spec.json": "[]"},
         "20250101-000003-newer-queue": {"queue.json": '{"version": 9}', "spec.json": '{"version": 1, "command": "x"}'},
     }.items():
@@ -268,17 +273,17 @@ def test_looking_at_five_hundred_jobs_is_quick(shelf, submit):
         folder = shelf.runs / f"20250101-{number:06d}-cat"
         folder.mkdir()
         (folder / "spec.json").write_bytes(spec)
-        write_json(folder / "runner.json", {"attempt": 1, "nonce": "n", "device": "cpu"}, sync=False)
+        write_json(folder / "runner.json", {"attempt": 1, "nonce": "n", "pid": 1, "device": "cpu"}, sync=False)
         write_json(folder / "result.json", {"attempt": 1, "code": 0}, sync=False)
         write_json(folder / "progress.json", {"attempt": 1, "step": 200, "total_steps": 200}, sync=False)
         line = '{"kind": "step", "time": 1.0, "step": 1, "loss": 0.5, "average": 0.5, "seconds": 0.5}\n'
         (folder / "events.jsonl").write_text(line * 200)
-    began = time.perf_counter()
+    began = time.process_time()
     assert len([summary(job) for job in shelf.all()]) == 501
-    first = time.perf_counter() - began
-    began = time.perf_counter()
+    first = time.process_time() - began
+    began = time.process_time()
     assert {summary(job)["state"] for job in shelf.all()} == {"completed", "queued"}
-    again = time.perf_counter() - began
+    again = time.process_time() - began
 
     print(f"first {first:.3f} s, again {again:.3f} s")
     assert first < 5

@@ -1,6 +1,6 @@
 """What jobs compute on: one job at a time on each, kept apart by a lock that the trainer holds for its life.
 
-A device is called "cuda:0" and so on, in the order of `nvidia-smi`, or "cpu".
+A device is called "cuda:0" and so on, by CUDA's own numbers as torch and CUDA_VISIBLE_DEVICES have them, or "cpu".
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..paths import user_data_folder
 
 CPU = "cpu"
 NAME = re.compile(r"cpu|cuda:\d{1,3}")
+NUMBERS = re.compile(r"[-\d,\s]*")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -28,8 +29,7 @@ def usable_devices() -> list[str]:
     if visible is not None:
         chosen = [f"cuda:{word.strip()}" for word in visible.split(",")]
         # Ids of other kinds (GPU-<uuid>) name GPUs that cannot be told apart here: the first one stands for them.
-        is_numbered = all(NAME.fullmatch(name) for name in chosen)
-        names = [name for name in chosen if name in names] if is_numbered else names[:1]
+        names = [name for name in chosen if name in names] if NUMBERS.fullmatch(visible) else names[:1]
     return names or [CPU]
 
 
@@ -54,11 +54,9 @@ def device_environment(device: str, *, is_asked_for: bool) -> dict[str, str]:
     """
     if device == CPU:
         return {VISIBLE: ""} if is_asked_for else {}
-    number = device.partition(":")[2]
-    visible = os.environ.get(VISIBLE, "")
-    if visible and not re.fullmatch(r"[\d,\s]+", visible):
+    if not NUMBERS.fullmatch(os.environ.get(VISIBLE, "")):
         return {}
-    return {VISIBLE: number, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    return {VISIBLE: device.partition(":")[2]}
 
 
 def device_lock(data_dir: Path, device: str) -> Path:

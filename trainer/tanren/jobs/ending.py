@@ -52,7 +52,7 @@ def end_attempt(folder: Path, *, at_once: bool, term_seconds: float = TERM_SECON
 
     Args:
         folder: of the job.
-        at_once: without saving. Otherwise the trainer may still save what it learned within these seconds.
+        at_once: without waiting for it to save. Otherwise it may still do so within these seconds.
         term_seconds: from TERM to KILL.
 
     Returns:

@@ -13,7 +13,7 @@ from .reading import STEP_LINE, event_of, events_of, read_lines_from, tail_event
 
 MOST_POINTS = 5000
 MOST_WARNINGS = 200
-TAIL_BYTES, SHORT_TAIL_BYTES = 128 * 2**10, 16 * 2**10
+TAIL_BYTES, SHORT_TAIL_BYTES = 128 * 2**10, 6 * 2**10
 Event = Mapping[str, Any]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -116,8 +117,9 @@ class Job:
             attempt = max(envelope.attempt, runner.attempt if runner else 0)
             facts = self._observer.facts(attempt=attempt, is_submitted=envelope.is_submitted)
             look = _look(facts, attempt, runner)
-            # Where no process is at work, nothing changes without one of these files.
-            self._look = None if look.is_active else (signature, look)
+            # Where no process is at work, or may still come to it, nothing changes without one of these files.
+            is_settled = not look.is_active and (facts.code is not None or not facts.is_alive)
+            self._look = (signature, look) if is_settled else None
         return look
 
     def actions(self) -> list[str]:
@@ -139,7 +141,7 @@ class Job:
         self._stop(is_pause=True)
 
     def stop_now(self, *, wait: bool = False) -> None:
-        """End it without saving, with everything it started.
+        """End it with everything it started, without waiting for it to save.
 
         Args:
             wait: return when nothing of it is left; otherwise that happens within seconds.
@@ -299,12 +301,14 @@ class Job:
 
 def signature_of(folder: Path, names: tuple[str, ...]) -> Signature:
     """What changes whenever one of these files is written."""
-    return tuple(_signature(folder / name) for name in names)
+    # Plain text: with hundreds of jobs, making path objects costs more than asking the system.
+    start = f"{folder}{os.sep}"
+    return tuple(_signature(start + name) for name in names)
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def _signature(path: str) -> tuple[int, int, int] | None:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
@@ -313,11 +317,12 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 def _look(facts: Facts, attempt: int, runner: Runner | None) -> Look:
     derived = derive(facts)
     at_work = derived.state in (*AT_WORK, STOPPING)
+    is_alive = facts.is_alive and runner is not None and runner.pid is not None
     return Look(
         state=derived.state,
         is_resumable=derived.is_resumable,
         code=derived.code,
         attempt=attempt,
-        is_active=facts.is_locked or facts.is_alive or at_work,
+        is_active=facts.is_locked or is_alive or at_work,
         is_by_hand=facts.has_runner and runner is not None and not runner.device,
     )
