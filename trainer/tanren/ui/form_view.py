@@ -72,10 +72,10 @@ def shown(value: Any) -> Any:
 
 
 def placeholder(field: Field) -> str:
-    """What an empty field means, or what a value looks like."""
+    """What an empty field means, or what a value looks like where its label does not say it."""
     if field.default not in (None, "", [], False):
-        return str(field.default)
-    return field.written
+        return shown(field.default)
+    return field.written if field.written.isupper() else ""
 
 
 def by_heading(fields: Iterable[Field]) -> dict[str, list[Field]]:

@@ -7,7 +7,6 @@ Nobody else asks which gradio is there. What all of them do alike is used direct
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -31,7 +30,7 @@ def listen(
     *,
     js: str | None = None,
     newest_wins: bool = False,
-) -> None:
+) -> Any:
     """Connect an event of a component with a handler.
 
     Handlers answer at once and never go through the queue: Forge's queue runs each function once at a time, for all
@@ -44,6 +43,9 @@ def listen(
         outputs: what the handler's dictionary may hold.
         js: code that runs in the browser first; gets and returns the inputs' values.
         newest_wins: an event during a call leads to one more call afterwards, instead of none.
+
+    Returns:
+        What came of it; its `.then` is an event too.
     """
     settings: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     settings |= {"api_visibility": "private"} if LINE > 4 else {"api_name": False}
@@ -51,7 +53,7 @@ def listen(
         settings["_js" if LINE == 3 else "js"] = js
     if newest_wins and LINE > 3:
         settings["trigger_mode"] = "always_last"
-    event(
+    return event(
         fn=handler,
         inputs=inputs if isinstance(inputs, set) else list(inputs or ()),
         outputs=list(outputs or ()),
@@ -81,12 +83,6 @@ def hidden_button(elem_id: str) -> gr.Button:
 def hidden_text(elem_id: str) -> gr.Textbox:
     """A value that travels with the page and that nobody sees."""
     return gr.Textbox("", label="", elem_id=elem_id, elem_classes=[HIDDEN], show_label=False, container=False)
-
-
-def uploaded(value: Any) -> Path | None:
-    """The file behind the value of a `gr.File`: an object with a name in the oldest line, a text in the others."""
-    name = getattr(value, "name", value)
-    return Path(name) if name else None
 
 
 def keep_out_of_host_config(page: gr.Blocks) -> None:

@@ -1,0 +1,32 @@
+"""The whole page: a strip about the machine, and inner tabs for what can be done."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from . import environment_tab, jobs_tab
+from .context import Context
+from .gradio_lines import blocks, html, keep_out_of_host_config
+from .html import render
+from .train_tab import TrainTab
+
+TRAIN, JOBS, ENVIRONMENT = "tanren-tab-train", "tanren-tab-jobs", "tanren-tab-environment"
+
+
+def build(context: Context) -> gr.Blocks:
+    """The page, for a WebUI to put into a tab and for the standalone server to show alone.
+
+    Nothing is read from disk and no model is looked at here; that happens when a browser opens the page.
+    """
+    with blocks() as page:
+        html(render('<div id="tanren-strip" class="tanren-strip"></div>'), elem_id="tanren-top")
+        with gr.Tabs(elem_id="tanren-tabs"):
+            with gr.Tab("Train a LoRA", id=TRAIN, elem_id=TRAIN):
+                train = TrainTab(context)
+            with gr.Tab("Training jobs", id=JOBS, elem_id=JOBS):
+                jobs_tab.build()
+            with gr.Tab("Trainer environment", id=ENVIRONMENT, elem_id=ENVIRONMENT):
+                environment_tab.build()
+        train.connect(page)
+    keep_out_of_host_config(page)
+    return page

@@ -1,0 +1,83 @@
+"""The tab of the train form: its parts, and what happens when they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import gradio as gr
+
+from . import exchange_view, preset_bar
+from .context import Context
+from .gradio_lines import Component, listen
+from .help_card import help_card
+from .train_form import BASE_MODEL, TrainForm
+from .train_layout import ALL_SETTINGS, TrainParts, lay_out
+
+Values = Mapping[Component, Any]
+Updates = dict[Component, Any]
+
+
+class TrainTab:
+    """The parts of the tab and its handlers; each handler reads the form, calls one function, shows the outcome.
+
+    Args:
+        context: surroundings, jobs and doorkeeper.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.form = TrainForm(context)
+        self.parts: TrainParts = lay_out(context.command)
+        with gr.Accordion("Presets, import and export", open=False, elem_id="tanren-exchange"):
+            self.presets = preset_bar.build(context, self.form, self.parts)
+            self.exchange = exchange_view.build(context, self.form, self.parts)
+
+    def connect(self, page: gr.Blocks) -> None:
+        """Connect all events; `page.load` fills in what is known only once a browser is there."""
+        parts, reads = self.parts, self.context.reads
+        fields = set(parts.form.components.values())
+        every = [*parts.form.components.values(), parts.preset, parts.guide, parts.plan]
+        listen(page.load, reads(self.open), outputs=every)
+        listen(parts.view.change, reads(self.switch), [parts.view], [parts.groups])
+        listen(parts.reload.click, reads(self.read_lists), outputs=[parts.form.components[BASE_MODEL]])
+        listen(parts.check.click, reads(self.check), fields | {parts.preset}, [parts.plan], newest_wins=True)
+        listen(parts.start.click, reads(self.start), fields | {parts.request}, [parts.outcome])
+        self.presets.connect()
+        self.exchange.connect()
+
+    def open(self) -> Updates:
+        """Fill a page that was just opened."""
+        self.form.read_lists()
+        raw, preset = self.form.at_first(), self.form.preset_at_first()
+        is_first_time = not self.context.shelf.all()
+        return {
+            **self.parts.form.filled(raw),
+            self.parts.form.components[BASE_MODEL]: self._base_model(raw[BASE_MODEL]),
+            self.parts.preset: gr.update(choices=self.form.preset_names(), value=preset),
+            self.parts.guide: gr.update(value=help_card(is_first_time=is_first_time)),
+            self.parts.plan: gr.update(value=self.form.plan(raw, preset)),
+        }
+
+    def switch(self, view: str) -> Updates:
+        """Show the few questions, or all settings below them."""
+        return {self.parts.groups: gr.update(visible=view == ALL_SETTINGS)}
+
+    def read_lists(self) -> Updates:
+        """Look for base models again, and propose the one in use."""
+        self.form.read_lists()
+        return {self.parts.form.components[BASE_MODEL]: self._base_model(self.form.models.proposed)}
+
+    def check(self, values: Values) -> Updates:
+        """Say what the form would do."""
+        plan = self.form.plan(self.parts.form.raw(values), values[self.parts.preset] or "")
+        return {self.parts.plan: gr.update(value=plan)}
+
+    def start(self, values: Values) -> Updates:
+        """Make a job of the form; a request without an id, as from a page without script, is one of its own."""
+        request = values[self.parts.request] or uuid4().hex
+        return {self.parts.outcome: gr.update(value=self.form.start(self.parts.form.raw(values), request))}
+
+    def _base_model(self, text: str) -> Any:
+        return gr.update(choices=list(self.form.models.paths), value=text)
