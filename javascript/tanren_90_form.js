@@ -60,7 +60,8 @@
 
   /** What all fields hold, to tell a change from a mere click. */
   function valuesOf(form) {
-    const inputs = form ? [...form.querySelectorAll("input, textarea, select")] : [];
+    const all = form ? [...form.querySelectorAll("input, textarea, select")] : [];
+    const inputs = all.filter((input) => !input.closest("#tanren-search"));
     return JSON.stringify(inputs.map((input) => (/checkbox|radio/.test(input.type) ? input.checked : input.value)));
   }
 
