@@ -116,7 +116,8 @@ def _checked(option: Option, value: Any, where: str) -> Any:
 
 def _check_limits(option: Option, value: float, where: str) -> None:
     low, high = option.text.minimum, option.text.maximum
-    if not math.isfinite(value):
+    # isfinite() cannot take whole numbers that no float can hold.
+    if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(where=where, what=f"{value} is not a finite number.")
     if (low is not None and value < low) or (high is not None and value > high):
         limits = f"between {low:g} and {high:g}" if None not in (low, high) else _one_limit(low, high)

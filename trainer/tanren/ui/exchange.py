@@ -1,0 +1,164 @@
+"""Settings out to sd-scripts' files and in again: --config_file, dataset file, the JSON of kohya_ss' GUI, presets.
+
+Texts come from uploads: they are limited in size, and what is wrong with them is told with the file's name and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, UserError
+from ..formats.json_file import parse_json
+from ..formats.limits import read_settings_text
+from ..formats.toml_file import parse_toml, write_flat
+from ..options.contents import DATASET, contents_of
+from ..options.convert import as_file_value, from_file
+from ..options.dataset_keys import ALLOWED, where_it_belongs
+from ..options.nearest import nearest
+from .command_line import with_file_names
+from .fields import form_options
+from .imported import Imported, Ledger
+from .kohya_gui import import_gui, is_gui_config
+
+CONFIG_NAME = "settings.toml"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files to download.
+
+    Args:
+        files: text by name; the config file first, then the dataset and prompts that the form holds itself.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> str:
+        """Text of the config file."""
+        return self.files[CONFIG_NAME]
+
+
+def exported(command: str, options: Mapping[str, Any]) -> Exported:
+    """The options as files that sd-scripts and this program read."""
+    contents = contents_of(options)
+    declared = form_options(command)
+    named = with_file_names(options)
+    values = {
+        name: as_file_value(option, from_file(option, named[name], name))
+        for name, option in declared.items()
+        if name in named
+    }
+    head = f"# Options of {command}: python launch.py {command} --config_file {CONFIG_NAME}\n"
+    if contents:
+        head += f"# Keep {' and '.join(contents)} beside this file, and start in their folder.\n"
+    return Exported({CONFIG_NAME: head + write_flat(values), **contents})
+
+
+def import_upload(command: str, path: Path, name: str) -> Imported:
+    """Import an uploaded file of any known kind.
+
+    Args:
+        command: the form is for.
+        path: where the upload lies.
+        name: as the user's browser calls it.
+
+    Raises:
+        UserError: it cannot be read at all: too large, not text, a syntax error (with its line), of no known kind.
+    """
+    try:
+        text = read_settings_text(path)
+    except UserError as problem:
+        problem.where = problem.where.replace(str(path), name)
+        raise
+    return import_text(command, text, name)
+
+
+def import_text(command: str, text: str, name: str) -> Imported:
+    """Import the text of a file of any known kind; raises like `import_upload`."""
+    is_json = name.lower().endswith(".json") or text.lstrip().startswith("{")
+    data = parse_json(text, name) if is_json else parse_toml(text, name)
+    if not isinstance(data, dict):
+        raise UsageError(where=name, what="These are no settings: a table of names and values was expected.")
+    if "datasets" in data:
+        return import_dataset(command, data, name)
+    if is_json:
+        if not is_gui_config(data):
+            what = "This is neither a LoRA configuration of kohya_ss' GUI nor a dataset file."
+            if "pretrained_model_name_or_path" in data:
+                what = "This is a configuration of kohya_ss' GUI, but not one for a LoRA."
+            raise UsageError(where=name, what=what, fix="Choose a .json that was saved in the GUI's LoRA tab.")
+        return import_gui(command, data)
+    return import_config(command, data)
+
+
+def import_config(command: str, data: Mapping[str, Any]) -> Imported:
+    """Options by name, in any sections, as --config_file and presets have them."""
+    is_preset = isinstance(data.get("tanren"), dict) and isinstance(data.get("options"), dict)
+    ledger = Ledger(command, "Preset" if is_preset else "Config file of sd-scripts")
+    for key, value in (data["options"] if is_preset else _flattened(data)).items():
+        if key not in ledger.declared:
+            ledger.leave_unknown(key, value)
+        elif value is not None:
+            ledger.take(key, value)
+    return ledger.result
+
+
+def import_dataset(command: str, data: Mapping[str, Any], name: str) -> Imported:
+    """The pictures of a dataset file; keys that nobody reads are left out with their reason.
+
+    Raises:
+        UsageError: there are no datasets in it.
+    """
+    ledger = Ledger(command, "Dataset file")
+    ledger.result.is_dataset = True
+    general = data.get("general")
+    datasets = data["datasets"]
+    if not isinstance(datasets, list) or not all(isinstance(dataset, dict) for dataset in datasets) or not datasets:
+        raise UsageError(where=name, what="There are no datasets in it.", fix="Write [[datasets]] with two brackets.")
+    tables: dict[str, Any] = {}
+    for key in data:
+        if key not in ("general", "datasets"):
+            ledger.leave(key, data[key], "Only [general] and [[datasets]] stand at the top of a dataset file.")
+    if isinstance(general, dict):
+        tables["general"] = _known_keys(general, "general", "general", ledger)
+    tables["datasets"] = [_dataset(dataset, f"datasets[{n}]", ledger) for n, dataset in enumerate(datasets)]
+    ledger.take(DATASET, tables)
+    ledger.result.taken = ["general"] * ("general" in tables) + [f"datasets[{n}]" for n in range(len(datasets))]
+    return ledger.result
+
+
+def _dataset(dataset: Mapping[str, Any], place: str, ledger: Ledger) -> dict[str, Any]:
+    subsets = dataset.get("subsets")
+    own = _known_keys({k: v for k, v in dataset.items() if k != "subsets"}, "datasets", place, ledger)
+    if not isinstance(subsets, list):
+        # What is wrong with it is told by the check of the form, with the place.
+        return own if subsets is None else {**own, "subsets": subsets}
+    read = [
+        _known_keys(subset, "subsets", f"{place}.subsets[{n}]", ledger) if isinstance(subset, dict) else subset
+        for n, subset in enumerate(subsets)
+    ]
+    return {**own, "subsets": read}
+
+
+def _known_keys(table: Mapping[str, Any], level: str, place: str, ledger: Ledger) -> dict[str, Any]:
+    known = {}
+    for key, value in table.items():
+        if key in ALLOWED[level]:
+            known[key] = value
+            continue
+        belongs, close = where_it_belongs(key), nearest(key, ALLOWED[level])
+        why = f"Unknown; did you mean {close}?" if close else "Unknown."
+        ledger.leave(f"{place}.{key}", value, f"It belongs to {belongs}." if belongs else why)
+    return known
+
+
+def _flattened(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Top-level tables opened; sections carry no meaning, and later ones win."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat.update(value if isinstance(value, dict) else {key: value})
+    return flat
