@@ -31,11 +31,29 @@ def launch(*words: str, python: str = sys.executable, **environment: str) -> sub
     )
 
 
-def test_without_a_command_it_prints_the_help():
-    done = launch()
+def test_the_help_lists_every_command():
+    done = launch("--help")
     assert done.returncode == 0
-    for name in ("demo", "test", "setup", "doctor", "plan", "micro-model", *COMMANDS):
+    for name in ("ui", "demo", "test", "setup", "doctor", "plan", "micro-model", *COMMANDS):
         assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("words", [(), ("ui",)], ids=["no command", "ui"])
+def test_the_page_that_others_could_open_needs_a_token_before_anything_is_installed(words, tmp_path):
+    done = launch(*words, "--listen", TANREN_VENV=str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert re.search(
+        r"^  Copy this line: python launch\.py ui --listen --token [0-9a-f]{32}$", done.stderr, re.MULTILINE
+    )
+    assert not (tmp_path / "none").exists()
+
+
+def test_without_a_command_the_page_opens_in_the_environment_of_its_own(tmp_path):
+    # A folder that is not ours stops it at the last moment; nothing is downloaded.
+    (tmp_path / "mine.txt").write_text("x", "utf-8")
+    done = launch(TANREN_VENV=str(tmp_path))
+    assert done.returncode == 10
+    assert "was not made by Tanren" in done.stderr
 
 
 def test_an_unknown_command_gets_the_nearest_name_and_code_2():
@@ -133,7 +151,7 @@ def test_the_pins_can_be_installed_on_every_supported_python():
     assert done.stdout.count(" packages\n") == 4
 
 
-@pytest.mark.parametrize("command", ["demo", "micro-model", "setup", "doctor", "test", "plan"])
+@pytest.mark.parametrize("command", ["ui", "demo", "micro-model", "setup", "doctor", "test", "plan"])
 def test_help_of_a_command_needs_no_environment(command, tmp_path):
     words = ["train_network", "--help"] if command == "plan" else ["--help"]
     done = launch(command, *words, TANREN_VENV=str(tmp_path / "none"))

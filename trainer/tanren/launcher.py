@@ -26,6 +26,9 @@ from .pins import INDIRECT, TRAINER, Pins, read_pins
 
 TEST_SECTIONS = ("test", "optimizers", "lycoris")
 TRAINER_FOLDER = package_folder().parent
+UI = "ui"
+# What opening a browser on the user's desktop needs beside what every child gets.
+OF_THE_DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "BROWSER", "SSH_CONNECTION")
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,18 @@ class SubCommand:
 
 
 def main(arguments: Sequence[str], *, managed: bool = True) -> int:
-    """Run one sub-command and return its exit code (errors.py lists them); without one, print the help."""
+    """Run one sub-command and return its exit code (errors.py lists them); without one, open the page."""
     words = list(arguments)
     try:
         start, words = _options_in_front(words, managed)
-        if not words or words[0] in ("-h", "--help", "help"):
+        if words and words[0] in ("-h", "--help", "help"):
             print(_help(start))
             return 0
-        if words[0] == "--version":
+        if words and words[0] == "--version":
             print(f"Tanren {__version__}")
             return 0
+        if not words or words[0].startswith("-"):
+            words = [UI, *words]
         code = _sub_command(words[0], start).run(words[1:], start)
         sys.stdout.flush()
         return code
@@ -113,6 +118,7 @@ def _sub_command(name: str, start: Start) -> SubCommand:
 
 def _table() -> dict[str, SubCommand]:
     own = {
+        UI: SubCommand(_ui, "open the page in a browser; the same as no command (--listen, --port, --headless …)"),
         "demo": SubCommand(_demo, "train a LoRA on the embedded model and show the result, in minutes on a CPU"),
         "test": SubCommand(_test, "check the code and run the tests (--proof: the long ones too)"),
         "setup": SubCommand(_setup, "only make or repair the trainer's environment (--with NAME adds packages)"),
@@ -130,7 +136,7 @@ def _help(start: Start) -> str:
         [
             f"Tanren {__version__}: train LoRAs for Stable Diffusion.",
             "",
-            f"Usage: {start.program} [--yes] [--data-dir FOLDER] COMMAND [flags]",
+            f"Usage: {start.program} [--yes] [--data-dir FOLDER] [COMMAND] [flags]",
             "",
             *rows,
             "",
@@ -138,6 +144,18 @@ def _help(start: Start) -> str:
             f"  `{start.program} COMMAND --help` shows the flags of a command.",
         ]
     )
+
+
+def _ui(words: list[str], start: Start) -> int:
+    """Flags are read here too: nobody should wait for an installation to hear of a typing error."""
+    from .ui.server_options import TOKEN_VARIABLE, read_server_options, without_token
+
+    read_server_options(words, os.environ, program=start.program)
+    words, token = without_token(words)
+    added = {name: os.environ[name] for name in OF_THE_DESKTOP if name in os.environ}
+    added |= {TOKEN_VARIABLE: token} if token else {}
+    python = _ready_environment(start).python if start.managed else Path(sys.executable)
+    return _replace_with(python, ["-m", "tanren.ui.server", *words], **added)
 
 
 def _setup(words: list[str], start: Start) -> int:
@@ -221,9 +239,9 @@ def _asks_for_help(words: Sequence[str]) -> bool:
     return any(word in ("-h", "--help") for word in words)
 
 
-def _replace_with(python: Path, words: list[str]) -> int:
+def _replace_with(python: Path, words: list[str], **added: str) -> int:
     # `-m` finds the package through PYTHONPATH: nothing of ours is installed into the environment.
-    return replace_process([python, *words], child_environment(PYTHONPATH=str(TRAINER_FOLDER)))
+    return replace_process([python, *words], child_environment(os.environ, PYTHONPATH=str(TRAINER_FOLDER), **added))
 
 
 def _ready_environment(start: Start, sections: Sequence[str] = ()) -> Environment:
