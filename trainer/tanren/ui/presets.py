@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -223,10 +224,11 @@ def _folder(data_dir: Path) -> Path:
 
 
 def _own_files(data_dir: Path) -> list[Path]:
-    folder = _folder(data_dir)
-    if not folder.is_dir():
+    try:
+        return sorted(path for path in _folder(data_dir).iterdir() if path.suffix.lower() == SUFFIX and path.is_file())
+    except OSError:
+        # There is no such folder before the first preset; one that cannot be read offers none.
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() == SUFFIX and path.is_file())
 
 
 def _id_of(path: Path, origin: str) -> str:
@@ -234,6 +236,16 @@ def _id_of(path: Path, origin: str) -> str:
 
 
 def _read(path: Path, origin: str) -> Preset:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        return Preset(id=_id_of(path, origin), name=path.stem, problem=storage_error(path, error))
+    return _read_once(path, origin, facts.st_mtime_ns, facts.st_size)
+
+
+# Every check of the form asks for the chosen preset; reading all of them takes 60 ms on a busy machine.
+@lru_cache(maxsize=512)
+def _read_once(path: Path, origin: str, changed: int, size: int) -> Preset:
     preset_id = _id_of(path, origin)
     try:
         return _checked(open_toml(path), preset_id)
@@ -280,7 +292,11 @@ def _options(file: TomlFile, command: str, given: Mapping[str, Any]) -> dict[str
     _refuse_unknown(file, ("options",), given, tuple(declared))
     options = {}
     for name, value in given.items():
-        read = option_value(declared[name], value, f"{file.where('options', name)} ({name})")
+        try:
+            read = option_value(declared[name], value, "")
+        except UsageError as problem:
+            problem.where = f"{file.where('options', name)} ({name})"
+            raise
         if read is not None and read != as_json(declared[name].default):
             options[name] = read
     return options
