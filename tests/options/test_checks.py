@@ -47,6 +47,8 @@ def test_plain_run_has_nothing_to_complain_about():
         (["--network_train_unet_only", "--network_train_text_encoder_only"], "nothing would be trained"),
         (["--unet_lr=0", "--network_train_unet_only"], "--unet_lr: Nothing would be trained"),
         (["--text_encoder_lr=0", "--network_train_text_encoder_only"], "--text_encoder_lr: Nothing would be trained"),
+        (["--learning_rate=0"], "--learning_rate: Nothing would be trained"),
+        (["--learning_rate=0", "--network_train_unet_only"], "--learning_rate: Nothing would be trained"),
         (["--full_fp16"], "--full_fp16: It needs --mixed_precision fp16, which is no."),
         (["--full_bf16", "--mixed_precision=fp16"], "--full_bf16: It needs --mixed_precision bf16, which is fp16."),
         (

@@ -24,7 +24,7 @@ from .preflight import Preflight
 LATENT_CELL, LATENT_CHANNELS, FLOAT_BYTES = 8, 4, 4
 FILE_BYTES = {"float": 4, "fp16": 2, "bf16": 2}
 # Bytes that an optimizer keeps per trained number, where it is not AdamW's two floats.
-OPTIMIZER_BYTES = {"8bit": 2, "lion": 4, "sgd": 4}
+OPTIMIZER_BYTES = {"8bit": 2, "lion": 4, "sgd": 4, "adafactor": 4, "dadapt": 12, "prodigy": 16}
 FILES_OF_FOLDER = (
     "unet/diffusion_pytorch_model.safetensors",
     "unet/diffusion_pytorch_model.fp16.safetensors",
@@ -79,19 +79,22 @@ def room_of(found: Preflight, size: LoraSize | None) -> Room:
     saving = settings[SavingOptions]
     output = Path(saving.output_dir or ".").expanduser()
     cache = data_folder(settings[JobOptions].data_dir) / "cache"
-    cache_bytes = _latent_bytes(found) if settings[CachingOptions].cache_latents_to_disk else 0
+    cache_bytes = latent_bytes(found) if settings[CachingOptions].cache_latents_to_disk else 0
     places = (str(output), free_bytes(output), str(cache), free_bytes(cache), cache_bytes)
     if size is None or found.counts is None:
         return Room(*places)
     training = settings[TrainingOptions]
     precision = saving.save_precision or ("fp16" if training.full_fp16 or training.full_bf16 else "float")
     file_bytes = size.numbers * FILE_BYTES[precision]
-    optimizer = settings[OptimizerOptions].chosen.lower()
-    kept = next((count for word, count in OPTIMIZER_BYTES.items() if word in optimizer), 2 * FLOAT_BYTES)
-    state_bytes = size.numbers * (FLOAT_BYTES + kept)
+    state_bytes = size.numbers * (FLOAT_BYTES + kept_by_optimizer(settings[OptimizerOptions].chosen))
     files = planned_files(saving, found.counts.max_train_steps, found.counts.steps_per_epoch)
     together = most_at_once(files, state=False) * file_bytes + most_at_once(files, state=True) * state_bytes
     return Room(*places, file_bytes, state_bytes, together)
+
+
+def kept_by_optimizer(name: str) -> int:
+    """Bytes that an optimizer keeps for every trained number."""
+    return next((count for word, count in OPTIMIZER_BYTES.items() if word in name.lower()), 2 * FLOAT_BYTES)
 
 
 def check_room(room: Room, problems: Problems) -> None:
@@ -110,7 +113,8 @@ def check_room(room: Room, problems: Problems) -> None:
             )
 
 
-def _latent_bytes(found: Preflight) -> int:
+def latent_bytes(found: Preflight) -> int:
+    """Bytes of all encoded pictures, mirrored ones included."""
     total = 0
     for dataset in found.scan.datasets:
         for image in (*dataset.images, *dataset.validation):

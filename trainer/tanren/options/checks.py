@@ -88,7 +88,8 @@ def _something_is_trained(settings: Settings, problems: Problems) -> None:
     unet = not network.network_train_text_encoder_only and not rates.leaves_unet_out
     text = not network.network_train_unet_only and not rates.leaves_text_encoder_out
     if not unet and not text:
-        where = "--unet_lr" if rates.leaves_unet_out else "--text_encoder_lr"
+        text_is_zero = bool(rates.text_encoder_lr) and not any(rates.text_encoder_lr)
+        where = "--unet_lr" if rates.unet_lr == 0 else "--text_encoder_lr" if text_is_zero else "--learning_rate"
         what = "Nothing would be trained: a learning rate of 0 leaves its part out."
         problems.add(UsageError(where=where, what=what, fix="Set a learning rate above 0."))
 

@@ -99,12 +99,12 @@ class OptimizerOptions:
     @property
     def leaves_unet_out(self) -> bool:
         """True when the U-Net's rate is exactly 0, which leaves its part out of the run."""
-        return self.unet_lr == 0
+        return (self.learning_rate if self.unet_lr is None else self.unet_lr) == 0
 
     @property
     def leaves_text_encoder_out(self) -> bool:
         """True when the text encoder's rate is exactly 0."""
-        return bool(self.text_encoder_lr) and not any(self.text_encoder_lr)
+        return not any(self.text_encoder_lr or (self.learning_rate,))
 
     @property
     def chosen(self) -> str:

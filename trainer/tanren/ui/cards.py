@@ -1,0 +1,204 @@
+"""The outcome of a check as HTML: the plan, the pictures, memory and disk, and what is wrong.
+
+The page script reads it too: `data-can-start`, `data-changed` (fields that differ from the preset), `data-field` and
+`data-text` of every problem and warning, and `data-use-level` with `data-level-field` of buttons that put a value into
+a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ..disk import size_text
+from ..room import Room
+from .checking import Checked
+from .estimates import FITS, OVER, TIGHT, MemoryEstimate
+from .html import Html, join, render
+from .picture_card import picture_card
+from .places import FoundProblem, Notice, Remedy
+from .words import Text, Words, counted, text
+
+MOST_SHOWN = 50
+FieldOf = Callable[[str], str]
+PLAN = (
+    '<div class="tanren-card tanren-plan" data-can-start="{can_start}" data-changed="{changed}">'
+    '<p class="tanren-sentence" role="status">{sentence}</p>{parts}</div>'
+)
+SECTION = '<section class="tanren-section"><h4>{title}</h4>{content}</section>'
+REMEDY = (
+    '<button type="button" class="tanren-remedy" data-use-level="{value}" data-level-field="{field}">{label}</button>'
+)
+METER = (
+    '<meter class="tanren-meter tanren-{level}" min="0" low="{free}" high="{free}" optimum="0" max="{max}" '
+    'value="{value}"></meter>'
+)
+LEVELS = {
+    FITS: "It fits.",
+    TIGHT: "It may be too little.",
+    OVER: "That is too little.",
+}
+
+
+def plan(checked: Checked, words: Words, *, changed: Iterable[str] = (), field_of: FieldOf = lambda name: name) -> Html:
+    """The whole panel beside the form.
+
+    Args:
+        checked: the outcome.
+        words: of the page's language.
+        changed: names of fields that differ from the preset.
+        field_of: name of the field on the page that stands for an option.
+    """
+    parts = [
+        _problems(checked.problems, words, field_of),
+        _trained(checked, words),
+        *([picture_card(checked.caption_card, words)] if checked.caption_card else []),
+        *([_memory(checked.memory, checked.savers, words)] if checked.memory else []),
+        *([_disk(checked.room, words)] if checked.room else []),
+        _warnings(checked.warnings, words, field_of),
+    ]
+    return render(
+        PLAN,
+        can_start="true" if checked.can_start else "false",
+        changed=" ".join(changed),
+        sentence=words(checked.sentence or text("The plan appears when pictures are chosen.")),
+        parts=parts,
+    )
+
+
+def section(title: str, content: Iterable[Html], words: Words) -> Html:
+    """A part of the panel under a heading; nothing when it is empty."""
+    inner = join(content)
+    return render(SECTION, title=words(title), content=inner) if inner else inner
+
+
+def lines(sentences: Iterable[str]) -> Html:
+    """One paragraph for each sentence."""
+    return join(render("<p>{text}</p>", text=sentence) for sentence in sentences)
+
+
+def _problems(problems: Sequence[FoundProblem], words: Words, field_of: FieldOf) -> Html:
+    if not problems:
+        return Html("")
+    shown = [_problem(problem, words, field_of) for problem in problems[:MOST_SHOWN]]
+    return render(
+        '<div class="tanren-problems" role="alert"><p class="tanren-wrong">{title}</p><ul>{shown}</ul>{more}</div>',
+        title=words(counted(len(problems), "{count} thing is still wrong:", "{count} things are still wrong:")),
+        shown=shown,
+        more=_more(len(problems), words),
+    )
+
+
+def _problem(problem: FoundProblem, words: Words, field_of: FieldOf) -> Html:
+    sentences = [words.finished(one) for one in (problem.what, problem.why, problem.fix) if one]
+    field = field_of(problem.name) if problem.name else ""
+    heads = [words(problem.label)] if problem.label else []
+    if problem.where and problem.where.lstrip("-") != problem.name:
+        heads.append(problem.where)
+    return render(
+        '<li class="tanren-problem" data-field="{field}" data-text="{told}">{heads}{lines}{button}</li>',
+        field=field,
+        told=" ".join(sentences),
+        heads=[render("<strong>{head}</strong> ", head=head) for head in heads],
+        lines=lines(sentences),
+        button=_button(problem.remedy, words, field_of) if problem.remedy else Html(""),
+    )
+
+
+def _button(remedy: Remedy, words: Words, field_of: FieldOf) -> Html:
+    return render(
+        REMEDY,
+        value=remedy.value,
+        field=field_of(remedy.name),
+        label=words("Use {value}", value=remedy.value),
+    )
+
+
+def _warnings(warnings: Sequence[Notice], words: Words, field_of: FieldOf) -> Html:
+    if not warnings:
+        return Html("")
+    shown = [
+        render(
+            '<li class="tanren-warning" data-field="{field}" data-text="{told}">{told}</li>',
+            field=field_of(notice.name) if notice.name else "",
+            told=words.finished(notice.text),
+        )
+        for notice in warnings[:MOST_SHOWN]
+    ]
+    return render(
+        '<details class="tanren-warnings" open><summary>{title}</summary><ul>{shown}</ul>{more}</details>',
+        title=words(counted(len(warnings), "{count} note on these settings", "{count} notes on these settings")),
+        shown=shown,
+        more=_more(len(warnings), words),
+    )
+
+
+def _more(total: int, words: Words) -> Html:
+    left = total - MOST_SHOWN
+    return lines([words(counted(left, "and {count} more", "and {count} more"))] if left > 0 else [])
+
+
+def _trained(checked: Checked, words: Words) -> Html:
+    sentences = [words(part) for part in checked.trained]
+    if checked.base_model:
+        sentences.insert(0, words("The base model is {kind}.", kind=text(checked.base_model)))
+    return section("What will be trained", [lines(sentences)] if checked.trained else [], words)
+
+
+def _memory(estimate: MemoryEstimate, savers: Sequence[str], words: Words) -> Html:
+    need = estimate.need
+    title = "Graphics memory" if estimate.on_gpu else "Main memory (no GPU is used)"
+    sizes = {"about": size_text(need.peak), "upper": size_text(need.upper)}
+    sentences = [_room_text(estimate, sizes)]
+    if estimate.level in LEVELS:
+        sentences.append(text(LEVELS[estimate.level]))
+    if estimate.level in (TIGHT, OVER) and savers:
+        sentences.append(text("What would help: {savers}.", savers="; ".join(savers)))
+    if need.main:
+        sentences.append(text("Main memory: about {size}.", size=size_text(need.main)))
+    shown = lines([words(sentence) for sentence in sentences])
+    return section(
+        title,
+        [_meter(estimate), render('<div class="tanren-{level}">{shown}</div>', level=estimate.level, shown=shown)],
+        words,
+    )
+
+
+def _room_text(estimate: MemoryEstimate, sizes: dict[str, str]) -> Text:
+    if estimate.free is None:
+        return text("About {about}, perhaps up to {upper} (estimated).", **sizes)
+    return text("About {about}, perhaps up to {upper} (estimated); {free} are free.", **sizes, free=size_text(estimate.free))
+
+
+def _meter(estimate: MemoryEstimate) -> Html:
+    if estimate.free is None:
+        return Html("")
+    largest = max(estimate.need.upper, estimate.total or 0, estimate.free)
+    return render(
+        METER,
+        level=estimate.level,
+        free=estimate.free,
+        max=largest,
+        value=estimate.need.peak,
+    )
+
+
+def _disk(room: Room, words: Words) -> Html:
+    sentences = []
+    if room.output_bytes is not None and room.file_bytes is not None:
+        sentences.append(
+            text(
+                "{file} a file, at most {all} at the same time; {free} are free.",
+                file=size_text(room.file_bytes),
+                all=size_text(room.output_bytes),
+                free=size_text(room.output_free),
+            )
+        )
+    if room.cache_bytes:
+        sentences.append(
+            text(
+                "Cached pictures: {size}; {free} are free.",
+                size=size_text(room.cache_bytes),
+                free=size_text(room.cache_free),
+            )
+        )
+    return section("Room on the disk", [lines(words(sentence) for sentence in sentences)] if sentences else [], words)

@@ -1,0 +1,249 @@
+"""How much memory a LoRA training of Stable Diffusion 1 or 2 takes, told from its settings before anything is loaded.
+
+    peak = frozen weights + what is trained + the largest of: a step, encoding pictures, drawing a sample
+
+Frozen weights are counted in the model's header and multiplied by the bytes of their precision. What is trained has its
+weights, gradients and the optimizer's numbers. The rest grows with the latent cells (8x8 pixels) of a batch; the
+factors below were computed from the shapes of every operation of the real training step of SD 1.5 (all channels,
+attention that keeps no scores; torch 2.13, Nov 2026) with `benchmarks/memory.py`, which prints them again. Models of
+other widths are scaled by their first layer.
+
+Against runs of a full-size SD 1.5 on a CPU at 256 pixels, batch 1, rank 4 (docs/proofs.md): float32 estimated 4.9 GiB,
+measured 5.1; bfloat16 with checkpointing and cached latents estimated 2.7, measured 2.75. GPUs keep workspaces and gaps
+that shapes do not show: `ON_GPU` and the upper side are allowances for them, not measurements.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from .formats.base_model import is_safetensors
+from .formats.checkpoint_kind import SD2
+from .formats.safetensors_header import read_header
+from .networks.lora_size import LoraSize
+from .options.caching import CachingOptions
+from .options.model import ModelOptions
+from .options.network import NetworkOptions
+from .options.optimizer import OptimizerOptions
+from .options.sampling import SamplingOptions
+from .options.spec import Settings
+from .options.training import TrainingOptions
+from .preflight import Preflight
+from .room import FLOAT_BYTES, LATENT_CELL, kept_by_optimizer, latent_bytes
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+# Bytes in float32 per latent cell and picture; half of it in half precision.
+STEP, CHECKPOINTED_STEP, PREDICTION = 318 * KIB, 113 * KIB, 29 * KIB
+ENCODING, DECODING = 160 * KIB, 192 * KIB
+# LoRA on 3x3 convolutions keeps their inputs too; networks of other packages run the plain layers.
+WITH_CONVOLUTIONS, OTHER_NETWORK = 1.13, 1.6
+# Bytes in float32 that a learning text encoder keeps per token.
+TEXT_STEP = {False: 650 * KIB, True: 1200 * KIB}
+# Numbers in U-Net, text encoder and autoencoder where no header tells: SD 1, SD 2.
+NUMBERS = {False: (859_520_964, 123_060_480, 83_653_863), True: (865_910_724, 340_387_840, 83_653_863)}
+FIRST_LAYER = 320
+# Numbers of a LoRA per rank, U-Net and text encoder together, where no header tells.
+PER_RANK = 366_000
+PARTS = (
+    ("model.diffusion_model.", "unet"),
+    ("cond_stage_model.", "text"),
+    ("first_stage_model.", "vae"),
+)
+FOLDERS = (("unet", "unet"), ("text_encoder", "text"), ("vae", "vae"))
+FIRST_LAYERS = ("model.diffusion_model.input_blocks.0.0.weight", "conv_in.weight")
+ON_GPU, PROCESS, UPPER_SIDE, UPPER_MORE = 500 * MIB, 600 * MIB, 1.15, 250 * MIB
+# Main memory beside a GPU: Python with torch and its libraries, and each process that prepares batches.
+BESIDE_GPU, PER_WORKER = 2 * GIB, 300 * MIB
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes that a run takes at its peak.
+
+    Args:
+        weights: the frozen model.
+        trained: the network's weights, gradients and optimizer.
+        work: what steps, encoding or samples need beside them, the largest of the three.
+        peak: all of it, with what the device itself needs.
+        upper: where the peak may lie when the allowances are too small.
+        main: main memory, when a GPU computes.
+    """
+
+    weights: int
+    trained: int
+    work: int
+    peak: int
+    upper: int
+    main: int
+
+
+@dataclass(frozen=True)
+class _Model:
+    """Numbers per part, and the width in relation to Stable Diffusion's."""
+
+    unet: int
+    text: int
+    vae: int
+    width: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Use:
+    """How the settings use the model: bytes per number, what is kept at hand, what is computed once."""
+
+    weight_bytes: int
+    vae_bytes: int
+    draws_samples: bool
+    caches_latents: bool
+    caches_text: bool
+
+
+def memory_need(found: Preflight, size: LoraSize | None, *, on_gpu: bool) -> MemoryNeed:
+    """What a run needs.
+
+    Args:
+        found: everything looked at.
+        size: of the LoRA, where it is known.
+        on_gpu: computed on a GPU, whose memory is meant then; else main memory.
+
+    Raises:
+        ModelFileError: the base model's header cannot be read.
+    """
+    use, model = _use_of(found.settings, on_gpu=on_gpu), _model_of(found)
+    text, vae = model.text * use.weight_bytes, model.vae * use.vae_bytes
+    everything = model.unet * use.weight_bytes + text + vae
+    weights = everything
+    # On a CPU what is put aside lies in the same memory.
+    if on_gpu and not use.draws_samples:
+        weights -= (vae if use.caches_latents else 0) + (text if use.caches_text else 0)
+    trained = _trained_bytes(found, size)
+    step, encoding, sampling = _work_bytes(found, use, model.width)
+    phases = [
+        everything + (encoding if use.caches_latents else 0),
+        weights + trained + max(step, 0 if use.caches_latents else encoding),
+        everything + trained + sampling if use.draws_samples else 0,
+    ]
+    beside = _beside_bytes(found)
+    peak = max(phases) + (0 if on_gpu else beside)
+    own = ON_GPU if on_gpu else PROCESS
+    return MemoryNeed(
+        weights=weights,
+        trained=trained,
+        work=peak - weights - trained,
+        peak=peak + own,
+        upper=int(peak * UPPER_SIDE) + own + UPPER_MORE,
+        main=BESIDE_GPU + beside if on_gpu else 0,
+    )
+
+
+def _use_of(settings: Settings, *, on_gpu: bool) -> _Use:
+    precision, caching = settings[TrainingOptions].mixed_precision, settings[CachingOptions]
+    # A CPU computes in float32 where float16 is asked for.
+    weight_bytes = 2 if precision == "bf16" or (precision == "fp16" and on_gpu) else 4
+    return _Use(
+        weight_bytes=weight_bytes,
+        vae_bytes=4 if settings[ModelOptions].no_half_vae else weight_bytes,
+        draws_samples=settings[SamplingOptions].sample_prompts is not None,
+        caches_latents=caching.cache_latents or caching.cache_latents_to_disk,
+        caches_text=caching.cache_text_encoder_outputs or caching.cache_text_encoder_outputs_to_disk,
+    )
+
+
+def _work_bytes(found: Preflight, use: _Use, width: float) -> tuple[int, int, int]:
+    """Bytes beside the weights of a step, of encoding pictures, and of a sample."""
+    batch = found.settings[CachingOptions].vae_batch_size if use.caches_latents else 1
+    largest = max_cells(found)
+    encoding = largest * batch * ENCODING * use.vae_bytes / FLOAT_BYTES * width
+    # Guidance predicts twice at once.
+    sampling = largest * max(2 * PREDICTION * use.weight_bytes, DECODING * use.vae_bytes) / FLOAT_BYTES * width
+    return int(_step_bytes(found) * use.weight_bytes / FLOAT_BYTES * width), int(encoding), int(sampling)
+
+
+def _beside_bytes(found: Preflight) -> int:
+    """Main memory for cached latents and for the processes that prepare batches."""
+    caching = found.settings[CachingOptions]
+    latents = latent_bytes(found) if caching.cache_latents and not caching.cache_latents_to_disk else 0
+    workers = min(found.settings[TrainingOptions].max_data_loader_n_workers, os.cpu_count() or 1)
+    return latents + workers * PER_WORKER
+
+
+def largest_batch_cells(found: Preflight) -> int:
+    """Latent cells of the largest batch there will be."""
+    most = 0
+    for dataset in found.scan.datasets:
+        for (width, height), count in dataset.bucket_counts().items():
+            most = max(most, _cells(width, height) * min(dataset.plan.batch_size, count))
+    return most
+
+
+def max_cells(found: Preflight) -> int:
+    """Latent cells of the largest picture."""
+    sizes = {size for dataset in found.scan.datasets for size in dataset.bucket_counts()}
+    return max((_cells(*size) for size in sizes), default=0)
+
+
+def _cells(width: int, height: int) -> int:
+    return (width // LATENT_CELL) * (height // LATENT_CELL)
+
+
+def _step_bytes(found: Preflight) -> float:
+    """What a step keeps in float32 at Stable Diffusion's own width."""
+    settings = found.settings
+    training, network, rates = settings[TrainingOptions], settings[NetworkOptions], settings[OptimizerOptions]
+    factor = OTHER_NETWORK if found.lora is None else WITH_CONVOLUTIONS if found.lora.adapts_convolutions else 1.0
+    total = largest_batch_cells(found) * factor * (CHECKPOINTED_STEP if training.gradient_checkpointing else STEP)
+    learns_text = not network.network_train_unet_only and not rates.leaves_text_encoder_out
+    if learns_text and not training.gradient_checkpointing:
+        batch = max((dataset.plan.batch_size for dataset in found.scan.datasets), default=1)
+        total += batch * (settings[ModelOptions].max_token_length or 75) * TEXT_STEP[_is_sd2(found)]
+    return total
+
+
+def _is_sd2(found: Preflight) -> bool:
+    return found.settings[ModelOptions].v2 or (found.base is not None and found.base.family == SD2)
+
+
+def _trained_bytes(found: Preflight, size: LoraSize | None) -> int:
+    settings = found.settings
+    training, network = settings[TrainingOptions], settings[NetworkOptions]
+    numbers = size.numbers if size else (network.network_dim or 4) * PER_RANK
+    own = 2 if training.full_fp16 or training.full_bf16 else 4
+    return numbers * (2 * own + kept_by_optimizer(settings[OptimizerOptions].chosen))
+
+
+def _model_of(found: Preflight) -> _Model:
+    """Numbers of the base model, from its header or headers; those of the standard model where there are none."""
+    standard = _Model(*NUMBERS[_is_sd2(found)])
+    name = found.settings[ModelOptions].pretrained_model_name_or_path
+    path = Path(name).expanduser() if name else None
+    # Without a kind there is no header: a hub id, a .ckpt, or something that was complained about.
+    if path is None or found.base is None:
+        return standard
+    numbers = dict.fromkeys(("unet", "text", "vae"), 0)
+    width = FIRST_LAYER
+    for file, part in _files_of(path):
+        for key, entry in read_header(file).tensors.items():
+            named = part or next((one for prefix, one in PARTS if key.startswith(prefix)), None)
+            if named is not None:
+                numbers[named] += prod(entry.shape)
+            if named == "unet" and key in FIRST_LAYERS:
+                width = entry.shape[0]
+    if not numbers["unet"]:
+        return standard
+    text, vae = numbers["text"] or standard.text, numbers["vae"] or standard.vae
+    return _Model(numbers["unet"], text, vae, width / FIRST_LAYER)
+
+
+def _files_of(path: Path) -> list[tuple[Path, str | None]]:
+    """Safetensors files of a model, each with the part it holds; None for a whole checkpoint."""
+    if path.is_file():
+        return [(path, None)] if is_safetensors(path) else []
+    found: list[tuple[Path, str | None]] = []
+    for folder, part in FOLDERS:
+        files = sorted((path / folder).glob("*.safetensors"))
+        whole = [file for file in files if ".fp16." not in file.name] or files
+        found += [(file, part) for file in whole]
+    return found
