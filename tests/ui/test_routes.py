@@ -418,3 +418,29 @@ def test_pictures_are_checked_by_what_they_hold_not_by_their_name(shelf, job):
     sample(job).write_bytes(buffer.getvalue())
     answer = client(shelf).get(f"/tanren/api/jobs/{job.id}/sample/e1.png")
     assert answer.headers["content-type"] == "image/webp"
+
+
+def test_a_retry_is_refused_for_what_its_changes_make_wrong(shelf, job):
+    page, path = client(shelf), f"/tanren/api/jobs/{job.id}/retry"
+    answer = page.post(path, json={"changes": {"network_dim": 0}})
+    assert answer.status_code == 400
+    assert answer.json()["problem"]["where"] == "network_dim"
+    assert page.post(path, json={"changes": [1]}).json()["problem"]["where"] == "changes"
+    assert [made.id for made in shelf.all()] == [job.id]
+
+
+def test_where_others_come_in_a_retry_keeps_to_the_allowed_folders(shelf, job, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    desk = Desk(
+        Standalone(shelf.data_dir, Access(is_public=True, is_opted_in=True), allowed=[shelf.data_dir]),
+        shelf,
+        Guard(Access(is_public=True, is_opted_in=True)),
+    )
+    app = Starlette()
+    routes.install(app, desk)
+    answer = TestClient(app, base_url=BASE).post(
+        f"/tanren/api/jobs/{job.id}/retry", json={"changes": {"train_data_dir": str(outside)}}
+    )
+    assert answer.status_code == 400
+    assert "lies outside of the folders that may be used here" in answer.text
+    assert [made.id for made in shelf.all()] == [job.id]

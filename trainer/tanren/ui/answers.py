@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from .. import __version__
-from ..errors import UsageError, UserError
+from ..errors import SeveralProblems, UsageError, UserError
 from ..jobs import view
 from ..jobs.shelf import Job, Shelf
 from . import placing
+from .checking import check
 from .guard import Guard, Refused
 from .host import HostCheckpoint, Surroundings
 from .samples_out import Picture, read_picture
@@ -81,7 +82,7 @@ def state(desk: Desk) -> dict[str, Any]:
         "title": around.title,
         "is_public": around.is_public,
         "may_write": around.may_write,
-        "why_not": "" if around.may_write else f"{around.access.why}. {around.access.opt_in}",
+        "why_not": "" if around.may_write else _why_not(around),
         "device": asdict(device) if device else None,
         "checkpoint": _checkpoint(checkpoint, with_path=not around.is_public) if checkpoint else None,
         "is_generating": around.is_generating(),
@@ -139,7 +140,10 @@ def try_it(desk: Desk, job_id: str, body: Body) -> dict[str, Any]:
 
 def environment(desk: Desk) -> dict[str, Any]:
     """How the trainer's environment stands."""
-    return desk.setup.status() if desk.setup is not None else {"state": "ready", "why": "", "busy": False}
+    if desk.setup is not None:
+        return desk.setup.status()
+    # This program runs in it, so it cannot be made anew from here.
+    return {"state": "ready", "why": "", "busy": False, "is_given": True}
 
 
 def change_environment(desk: Desk, word: str) -> dict[str, Any]:
@@ -187,6 +191,12 @@ def known_job(desk: Desk, job_id: str) -> Job:
         ) from unknown
 
 
+def _why_not(around: Surroundings) -> str:
+    words, access = Words(around.language()), around.access
+    why = words("Others may be able to reach this page: {reason}.", reason=words(access.why))
+    return f"{why} {words(access.opt_in)}"
+
+
 def _checkpoint(checkpoint: HostCheckpoint, *, with_path: bool) -> dict[str, Any]:
     """The WebUI's model; where it lies is nobody's business who comes from elsewhere."""
     shown = asdict(checkpoint)
@@ -202,7 +212,21 @@ def _retry(desk: Desk, job: Job, body: Body) -> Job:
     changes = body.get("changes") or {}
     if not isinstance(changes, Mapping):
         raise UsageError(where="changes", what="They are not a list of settings with their values.")
+    _refuse_new_problems(desk, job, changes)
     return job.retry(changes, request_id=str(body.get("request_id") or ""))
+
+
+def _refuse_new_problems(desk: Desk, job: Job, changes: Body) -> None:
+    """Raise what the changes would make wrong; what was wrong before is for the trainer to say."""
+    if not changes:
+        return
+    spec, policy = job.spec(), desk.surroundings.policy()
+    before = {problem.what for problem in check(spec.command, spec.options, policy=policy).problems}
+    changed = {name: value for name, value in {**spec.options, **changes}.items() if value is not None}
+    found = [problem for problem in check(spec.command, changed, policy=policy).problems if problem.what not in before]
+    if found:
+        told = [UsageError(where=one.name or "", what=one.what, why=one.why, fix=one.fix) for one in found]
+        raise told[0] if len(told) == 1 else SeveralProblems(told)
 
 
 def _delete(desk: Desk, job: Job, body: Body) -> None:
