@@ -91,6 +91,7 @@ def build_page(
     guard = Guard(surroundings.access, login)
     static = read_static_files()
     blocks = app.build(Context(surroundings, shelf, guard))
+    blocks.title = "Tanren"
     outer = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     gr.mount_gradio_app(
         outer,
