@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
+from small_wheels import write_wheel
 from tanren import environment_setup
 from tanren.child_process import child_environment
 from tanren.environment import Environment, managed_environment, packages_folder, status
@@ -41,18 +41,6 @@ from tanren.environment_setup import ensure
 from tanren.pins import read_pins
 ensure(Environment(Path(sys.argv[1])), read_pins(Path(sys.argv[2])), agree=lambda plan: True)
 """
-
-
-def write_wheel(folder: Path, name: str, version: str) -> None:
-    module = name.replace("-", "_")
-    info = f"{module}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{module}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{module}/__init__.py", f"version = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
 
 
 def write_pins(folder: Path, one: str = "1.0") -> Path:

@@ -229,7 +229,7 @@ def _make_empty(environment: Environment) -> None:
 def _run(command: list[str], failed: str, **variables: str) -> None:
     """Run a command whose output the user sees and which cannot ask anything."""
     sys.stdout.flush()
-    done = subprocess.run(command, env=child_environment(**variables), stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, env={**child_environment(), **variables}, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise EnvironmentProblem(
             what=failed,

@@ -20,8 +20,8 @@ from ..errors import BusyError, EnvironmentProblem, UserError
 from ..interpreters import find_interpreter
 from ..jobs.terminal_text import read_terminal
 from ..masking import mask, secrets_of_environment
-from ..paths import package_folder, repository_folder
-from ..pins import Pins, read_pins
+from ..paths import package_folder
+from ..pins import read_pins
 from . import setup_process
 from .given_environment import Given, look_at
 from .guard import Guard
@@ -32,6 +32,7 @@ from .words import Text, Words, text
 
 LINES_SHOWN = 60
 SECONDS_A_PLAN_HOLDS = 120.0
+HIDDEN: dict[str, Any] = {"folder": "", "lines": [], "plan": None, "problem": None}
 
 
 class TrainerSetup:
@@ -39,12 +40,13 @@ class TrainerSetup:
 
     Args:
         surroundings: say which folder was chosen, and who may change things.
-        pins: instead of the repository's own.
+        root: the checkout with `launch.py` and `pins.txt`; None for the one we run from.
     """
 
-    def __init__(self, surroundings: Surroundings, pins: Pins | None = None) -> None:
+    def __init__(self, surroundings: Surroundings, root: Path | None = None) -> None:
         self._surroundings = surroundings
-        self._pins = pins or read_pins(package_folder().parents[1] / "pins.txt")
+        self._root = root or package_folder().parents[1]
+        self._pins = read_pins(self._root / "pins.txt")
         self._lock = threading.Lock()
         self._plan: tuple[float, Status, dict[str, Any]] | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -96,10 +98,8 @@ class TrainerSetup:
         if now.state == "ready":
             return self._shown(environment, now.state)
         lines = self._lines(environment)
-        problem = self._failure(environment, lines)
-        return self._shown(
-            environment, now.state, now.why, lines=lines, problem=problem, **self._offer(environment, now)
-        )
+        shown = {"problem": self._failure(environment, lines), **self._offer(environment, now)}
+        return self._shown(environment, now.state, now.why, lines=lines, **shown)
 
     def setup(self) -> None:
         """Begin to make it or to complete it; does nothing when it is whole already."""
@@ -134,7 +134,7 @@ class TrainerSetup:
             python = find_interpreter()
             plan = plan_setup(environment, self._pins, repair=action == "repair")
             check_free_space(environment.folder, int(sum(plan.sizes)), what="The trainer's environment")
-            words = [str(python), "-u", str(_launcher()), "--yes", "setup"]
+            words = [str(python), "-u", str(self._root / "launch.py"), "--yes", "setup"]
             words += ["--repair"] if action == "repair" else []
             self._child = setup_process.start(environment, words, action)
 
@@ -181,7 +181,9 @@ class TrainerSetup:
         nothing: dict[str, Any] = {"hint": "", "busy": False, "is_given": False, "plan": None, "progress": None}
         nothing |= {"doing": "", "lines": [], "problem": None}
         shown = {"state": state, "why": why, "folder": str(environment.folder), **nothing, **more}
-        return {**shown, "lines": shown["lines"][-LINES_SHOWN:]}
+        lines = shown["lines"][-LINES_SHOWN:]
+        # Where things lie on this machine is for those who may change them.
+        return {**shown, "lines": lines} if self._surroundings.may_write else {**shown, **HIDDEN}
 
     def _offer(self, environment: Environment, now: Status) -> dict[str, Any]:
         """What a set-up would do, or why none is possible."""
@@ -215,12 +217,6 @@ class TrainerSetup:
             fix="Mend what the lines below name (network, proxy, disk), then set it up again.",
         )
         return problem.as_dict()
-
-
-def _launcher() -> Path:
-    root = repository_folder()
-    assert root is not None, "a WebUI loads us from a checkout"
-    return root / "launch.py"
 
 
 def _facts(plan: SetupPlan) -> dict[str, Any]:
