@@ -195,6 +195,11 @@
     return Boolean(node && node.isConnected && node.getClientRects().length);
   };
 
+  /** Take a container of ours out of gradio's style for written text, which spaces and frames every element inside. */
+  tanren.leaveProse = function (container) {
+    for (let node = container; node; node = node.parentElement) node.classList.remove("prose");
+  };
+
   /** A new id, also where `crypto.randomUUID` is kept for secure pages. */
   tanren.newId = function () {
     const bytes = window.crypto.getRandomValues(new Uint8Array(16));

@@ -17,6 +17,7 @@
   /** Fill the container of the Jobs tab; a second call for the same one changes nothing. */
   tanren.openLive = function (container) {
     if (live && live.container === container && container.contains(live.root)) return;
+    tanren.leaveProse(container);
     if (live) live.close();
     live = new Live(container);
   };

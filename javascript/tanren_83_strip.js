@@ -11,6 +11,7 @@
   /** Fill the container of the strip; a second call for the same one changes nothing. */
   tanren.openStrip = function (container) {
     if (strip && strip.container === container && container.contains(strip.root)) return;
+    tanren.leaveProse(container);
     if (strip) strip.poller.stop();
     const root = el("div", { class: "tanren-sheet tn-strip" });
     container.replaceChildren(root);

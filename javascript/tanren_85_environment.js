@@ -13,6 +13,7 @@
   /** Fill the container of the environment; a second call for the same one changes nothing. */
   tanren.openEnvironment = function (container) {
     if (card && card.container === container && container.contains(card.root)) return;
+    tanren.leaveProse(container);
     if (card) card.poller.stop();
     card = new Card(container);
   };
@@ -34,12 +35,12 @@
       this.mark = el("span", { class: "tn-state" }, tanren.symbol("none"), this.word);
       this.why = el("p", { class: "tn-soft" });
       this.plan = el("p", {});
-      this.bar = el("span", { class: "tn-bar", role: "progressbar", "data-open": true, "aria-label": t("Setting up the trainer's environment") }, el("span", { class: "tn-bar-fill" }));
+      this.bar = tanren.makeBar(t("Setting up the trainer's environment"));
       this.doing = el("p", { role: "status", "aria-live": "polite" });
       this.lines = el("pre", { class: "tn-log tn-short-log", tabindex: 0, "aria-label": t("What the set-up says") });
       this.buttons = el("div", { class: "tn-buttons" });
       this.problem = el("div", {});
-      this.root = el("div", { class: "tanren-sheet tn-environment" }, this.trouble, this.mark, this.why, this.plan, this.bar, this.doing, this.buttons, this.problem, this.lines);
+      this.root = el("div", { class: "tanren-sheet tn-environment" }, this.trouble, this.mark, this.why, this.plan, this.bar.root, this.doing, this.buttons, this.problem, this.lines);
       tanren.setShown(this.trouble, false);
       this.container.replaceChildren(this.root);
     }
@@ -63,14 +64,15 @@
       this.mark.replaceChild(tanren.symbol(symbolOf(state)), this.mark.firstChild);
       tanren.setAttribute(this.mark, "data-state", colourOf(state));
       tanren.setText(this.word, wordOf(state));
-      tanren.setText(this.why, busy ? "" : status.why || "");
+      tanren.setText(this.why, busy ? "" : [status.why, status.hint].filter(Boolean).map((text) => t(text)).join(" "));
       tanren.setText(this.plan, busy ? "" : planText(status));
-      tanren.setShown(this.bar, busy);
+      tanren.setShown(this.bar.root, busy);
+      this.bar.update({ state: "running", phase: "set up", ...counted(status) });
       const lines = linesOf(status);
-      tanren.setText(this.doing, busy ? lines[lines.length - 1] || "" : "");
+      tanren.setText(this.doing, busy ? status.doing || lines[lines.length - 1] || "" : "");
       tanren.setShown(this.lines, lines.length);
       this.showLines(lines.join("\n"));
-      this.showButtons(state);
+      this.showButtons(status.is_given ? "given" : state);
       this.problem.replaceChildren(...(status.problem ? [tanren.problemCard(status.problem)] : []));
     }
 
@@ -93,7 +95,8 @@
       if (state === "ready") return [tanren.button(t("Repair by making it anew…"), () => this.repair())];
       if (state === "broken") return [tanren.button(t("Repair by making it anew…"), () => this.repair(), main)];
       if (state === "outdated") return [tanren.button(t("Update the environment"), () => this.perform("setup"), main)];
-      if (state === "foreign") return [];
+      // Made by somebody else: it is used, and never changed.
+      if (state === "foreign" || state === "given") return [];
       const label = state === "unfinished" ? t("Set up again") : t("Set up now");
       return [tanren.button(label, () => this.perform("setup"), main)];
     }
@@ -155,17 +158,25 @@
     return words[state] || String(state);
   }
 
-  /** What a set-up would do, before anything happens. */
-  function planText(status) {
-    if (status.plan) return typeof status.plan === "string" ? status.plan : planSentence(status.plan);
-    return status.folder ? t("Folder: {folder}", { folder: status.folder }) : "";
+  /** How far a set-up is, as a progress bar counts: bytes while it downloads, packages while it installs. */
+  function counted({ progress }) {
+    if (!progress) return { done: null, total: null };
+    if (progress.phase === "download") return { done: progress.bytes, total: progress.expected };
+    return { done: progress.done, total: progress.total };
   }
 
-  function planSentence(plan) {
-    return t("Up to {download} are downloaded and {disk} are used on the disk, in {folder}.", {
-      download: tanren.bytes(plan.download),
-      disk: tanren.bytes(plan.on_disk),
-      folder: plan.folder || "–",
-    });
+  /** What a set-up would do, before anything happens. */
+  function planText({ plan, folder }) {
+    if (!plan) return folder ? t("Folder: {folder}", { folder }) : "";
+    const sentences = [
+      t("Up to {download} are downloaded and {disk} are used on the disk, in {folder}.", {
+        download: tanren.bytes(plan.download),
+        disk: tanren.bytes(plan.on_disk),
+        folder: plan.folder,
+      }),
+    ];
+    if (Number.isFinite(plan.free)) sentences.push(t("{free} are free there.", { free: tanren.bytes(plan.free) }));
+    if (plan.torch) sentences.push(t("PyTorch for {build}: {because}.", { build: plan.torch, because: t(plan.because || "") }));
+    return sentences.join(" ");
   }
 })();

@@ -11,7 +11,8 @@
   const el = tanren.el;
 
   const AFTER_TYPING = 300;
-  const LONGEST_SUBMIT = 20000;
+  // An answer with the same words as the one before changes nothing on the page. A later click has the same request id.
+  const LONGEST_SUBMIT = 4000;
   const FIELD = "tanren-field-";
   const NOTE = "tanren-problem-";
 
@@ -101,7 +102,8 @@
       note.dataset.key = key;
       note.replaceChildren(...lines.map((line) => el("p", { class: line.isWarning ? "tanren-note" : "tanren-wrong" }, tanren.symbol("warning"), line.text)));
     }
-    if (field.nextElementSibling !== note) field.after(note);
+    // Inside of the field: rows and grids of the form give every child of theirs a column.
+    if (note.parentNode !== field) field.append(note);
     const isWrong = lines.some((line) => !line.isWarning);
     for (const input of field.querySelectorAll("input, textarea, select")) {
       tanren.setAttribute(input, "aria-describedby", id);
