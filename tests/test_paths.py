@@ -163,3 +163,9 @@ def test_outside_of_the_roots_nothing_tells_whether_a_file_is_there(tmp_path):
 
     assert len(messages) == 1
     assert "lies outside" in messages.pop()
+
+
+@pytest.mark.parametrize("text", ["x" * 256, "/a/" + "猫" * 86, "/a" * 2100])
+def test_path_that_no_system_can_look_up_is_refused(text):
+    with pytest.raises(UsageError, match="is too long"):
+        resolve_user_path(text, "new folder")

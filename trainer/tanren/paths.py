@@ -17,6 +17,8 @@ from pathlib import Path
 from .errors import UsageError
 
 NAME_BYTES = 200
+# What file systems and systems take at most; beyond it even asking whether a file is there fails.
+COMPONENT_BYTES, PATH_BYTES = 255, 4096
 FORBIDDEN = '<>:"/\\|?*'
 DEVICES = frozenset(
     ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"]
@@ -147,6 +149,22 @@ def control_characters(text: str) -> str:
     return " ".join(dict.fromkeys(repr(character)[1:-1] for character in found))
 
 
+def refuse_overlong(text: str, where: str) -> None:
+    """Refuse a path that no system can look up.
+
+    Raises:
+        UsageError: the path or one of its names is too long.
+    """
+    longest = max(map(_utf8_length, re.split(r"[/\\]", text)))
+    if longest > COMPONENT_BYTES or _utf8_length(text) > PATH_BYTES:
+        raise UsageError(
+            where=where,
+            what=f"The path {text[:40]}… is too long.",
+            why=f"A name may have {COMPONENT_BYTES} bytes, a whole path {PATH_BYTES}.",
+            fix="Check what was pasted.",
+        )
+
+
 def _refuse_odd_text(text: str, where: str) -> None:
     odd = control_characters(text)
     if odd:
@@ -158,6 +176,7 @@ def _refuse_odd_text(text: str, where: str) -> None:
         )
     if not text.strip():
         raise UsageError(where=where, what="The path is empty.", fix="Give a path.")
+    refuse_overlong(text, where)
     if text.startswith("\\\\") or (text.startswith("//") and sys.platform == "win32"):
         raise _refused(
             text, where, "network and device paths (\\\\server, \\\\?\\) are not used", "Give it a drive letter."

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from ..errors import UsageError
-from ..paths import control_characters
+from ..paths import control_characters, refuse_overlong
 from .nearest import nearest
 from .spec import Option
 
@@ -108,6 +108,9 @@ def _checked(option: Option, value: Any, where: str) -> Any:
         _check_limits(option, value, where)
     if text.path and isinstance(value, str):
         check_no_control_characters(value, where)
+        # --metadata_thumbnail takes a whole picture as a data URL.
+        if not value.startswith("data:"):
+            refuse_overlong(value, where)
         # Shells leave ~ alone behind an equals sign, and files know no shell.
         if value.startswith(("~/", "~\\")):
             return str(Path(value).expanduser())

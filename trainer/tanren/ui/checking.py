@@ -20,7 +20,7 @@ from ..options.contents import FILES, contents_of
 from ..options.parse import options_by_name, parse_spec
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
-from ..paths import ANYWHERE, PathPolicy, asset, data_folder, resolve_user_path
+from ..paths import ANYWHERE, PathPolicy, asset, data_folder, refuse_overlong, resolve_user_path
 from ..plan_facts import facts_of
 from ..preflight import Asker, Preflight, examine_all
 from ..room import Room, check_room, size_of
@@ -29,14 +29,14 @@ from .caption_card import CaptionCard, caption_card
 from .estimates import MemoryEstimate, memory_estimate
 from .host import DeviceFacts
 from .output_place import check_output
-from .places import FoundProblem, Notice, Places
+from .places import FORM, FoundProblem, Notice, Places
 from .plan_sentence import plan_sentence
 from .scan_memory import ScanMemory, shared_memory
 from .trained_parts import trained_parts
 from .words import Text
 
-FORM = "form"
 CACHE_OPTION = "cache_latents_to_disk"
+HUB_OPTIONS = ("pretrained_model_name_or_path", "vae")
 # A run without a folder of its own for results gets one when it is submitted.
 OWN_OUTPUT = "output"
 
@@ -157,12 +157,12 @@ class _Look:
         return allowed
 
     def _may_read(self, name: str, text: str) -> bool:
-        is_model = name in ("pretrained_model_name_or_path", "vae")
-        if (is_model and is_hub_id(text) and not Path(text).exists()) or text.startswith("data:"):
+        if text.startswith("data:") or (name in HUB_OPTIONS and is_hub_id(text) and not Path(text).exists()):
             return True
         # Whether it is there, and of which kind, is the business of the checks that follow.
-        kind = "new folder" if Path(text).is_dir() else "new file"
         try:
+            refuse_overlong(text, f"--{name}")
+            kind = "new folder" if Path(text).is_dir() else "new file"
             resolve_user_path(text, kind, where=f"--{name}", policy=self._policy)
         except UserError as problem:
             self._problems.add(problem)

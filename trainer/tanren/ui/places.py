@@ -16,6 +16,8 @@ from ..options.dataset_plan import DatasetPlan
 from ..options.spec import Option
 
 AT_OPTION = re.compile(r"--(\w+)")
+FORM = "form"
+IN_FORM = re.compile(rf"{FORM} \((\w+)\)")
 IN_FILE = re.compile(r"\((\w+)\)$")
 ADVICE = re.compile(r"Use --(\w+)=(\S+)$")
 # Options whose files and folders problems speak of; what is named first decides.
@@ -118,8 +120,8 @@ class Places:
         for path, name in self._paths:
             if where == path or where.startswith(tuple(f"{path}{end}" for end in (":", " ", "/", "\\"))):
                 return name
-        # Questions of the form that are no options, such as the length.
-        own = AT_OPTION.fullmatch(where)
+        # Questions of the form that are no options, such as the length, and names that nobody knows.
+        own = AT_OPTION.fullmatch(where) or IN_FORM.fullmatch(where)
         return own[1] if own else None
 
     def _label(self, name: str | None) -> str:

@@ -1,0 +1,120 @@
+"""Memory told from settings: what makes it more, what makes it less, and what was measured."""
+
+import pytest
+from model_files import write_model
+from PIL import Image
+from tanren.commands import COMMANDS
+from tanren.errors import Problems
+from tanren.options.parse import parse
+from tanren.preflight import examine
+from tanren.room import size_of
+from tanren.vram import GIB, MIB, memory_need
+
+COMMAND = COMMANDS["train_network"]
+
+
+@pytest.fixture
+def need(tmp_path):
+    """Estimates one picture on a .ckpt, which counts as a standard Stable Diffusion 1.5."""
+    folder = tmp_path / "data" / "8_cat"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (512, 512)).save(folder / "a.png")
+    (tmp_path / "model.ckpt").write_bytes(b"PK\x03\x04" + bytes(100))
+
+    def estimated(*words, on_gpu=True, model="model.ckpt", side=512):
+        argv = [
+            f"--pretrained_model_name_or_path={tmp_path / model}",
+            f"--train_data_dir={tmp_path / 'data'}",
+            f"--resolution={side}",
+            "--max_data_loader_n_workers=0",
+            "--network_module=networks.lora",
+            f"--output_dir={tmp_path}",
+            *words,
+        ]
+        problems = Problems()
+        found = examine(COMMAND, parse("train_network", COMMAND.groups, argv).settings, problems)
+        return memory_need(found, size_of(found), on_gpu=on_gpu)
+
+    return estimated
+
+
+def test_estimates_agree_with_the_measured_runs_of_a_full_size_model(need):
+    """docs/proofs.md: full-size training at 256 pixels, rank 4, on a CPU."""
+    plain = need(on_gpu=False, side=256).peak / GIB
+    small = (
+        need("--mixed_precision=bf16", "--gradient_checkpointing", "--cache_latents", on_gpu=False, side=256).peak / GIB
+    )
+
+    assert plain == pytest.approx(5.10, rel=0.07)
+    assert small == pytest.approx(2.75, rel=0.07)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--gradient_checkpointing"],
+        ["--mixed_precision=bf16"],
+        ["--cache_latents"],
+        ["--network_train_unet_only"],
+        ["--optimizer_type=AdamW8bit"],
+    ],
+)
+def test_what_users_are_advised_needs_less(need, words):
+    assert need(*words).peak < need().peak
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--train_batch_size=4"],
+        ["--resolution=768"],
+        ["--network_dim=512"],
+        ["--network_args", "conv_dim=8"],
+        ["--optimizer_type=prodigy"],
+        ["--max_token_length=225"],
+    ],
+)
+def test_what_asks_for_more_needs_more(need, words):
+    assert need(*words).peak > need().peak
+
+
+def test_step_grows_with_the_batch_and_the_area(need):
+    options = ["--mixed_precision=bf16", "--cache_latents", "--network_train_unet_only"]
+
+    one, four = need(*options).work, need(*options, "--train_batch_size=4").work
+
+    # 4096 latent cells of 512 pixels, 159 KiB each in half precision.
+    assert one == pytest.approx(4096 * 159 * 1024, rel=0.05)
+    assert four == pytest.approx(4 * one, rel=0.05)
+
+
+def test_half_precision_on_a_cpu_is_float32_unless_it_is_bfloat16(need):
+    assert need("--mixed_precision=fp16", on_gpu=False) == need(on_gpu=False)
+
+
+def test_sample_pictures_keep_the_whole_model_at_hand(need, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a cat\n")
+    cached = ["--cache_latents", "--mixed_precision=bf16"]
+
+    assert (
+        need(*cached, f"--sample_prompts={tmp_path / 'prompts.txt'}").weights - need(*cached).weights == 83_653_863 * 2
+    )
+
+
+def test_small_model_is_counted_from_its_header(need, tmp_path):
+    write_model(tmp_path / "small.safetensors")
+
+    small = need(model="small.safetensors")
+
+    # 3312 numbers of 4 bytes; as narrow as it is, a step takes a fortieth.
+    assert small.weights == 13_248
+    assert small.work < 100 * MIB
+    assert need().weights == (859_520_964 + 123_060_480 + 83_653_863) * 4
+
+
+def test_upper_side_lies_above_the_peak_and_main_memory_is_told_beside_a_gpu(need):
+    found = need()
+
+    assert found.peak < found.upper < 2 * found.peak
+    assert found.main > GIB
+    assert need(on_gpu=False).main == 0
