@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tanren.errors import Problems
 from tanren.paths import PathPolicy
-from tanren.ui.simple_view import OWN, SIMPLE, field_of, fill_form, read_form
+from tanren.ui.simple_view import OWN, SIMPLE, fill_form, read_form
 from tanren.ui.values import fields
 
 
@@ -186,9 +186,3 @@ def test_pictures_that_are_named_twice_are_refused():
 )
 def test_answers_that_cannot_be_read_are_told_at_their_question(raw, message):
     assert complaints(**raw)[0].startswith(message)
-
-
-def test_problems_with_options_show_at_the_question_that_was_answered():
-    assert field_of("train_data_dir", {"pictures": "/a"}) == "pictures"
-    assert field_of("train_data_dir", {"pictures": ""}) == "train_data_dir"
-    assert field_of("network_dim", {"pictures": "/a"}) == "network_dim"

@@ -84,19 +84,13 @@ SIMPLE = (
     *("pretrained_model_name_or_path", "pictures", "repeats", "output_name", "trigger", "trigger_in_captions"),
     *("resolution", "length_unit", "length"),
 )
-# The question that stands for an option, where it was answered.
+# The question that stands for an option.
 STANDS_FOR = {
     "train_data_dir": "pictures",
     DATASET: "pictures",
     "metadata_trigger_phrase": "trigger",
     **dict.fromkeys(LENGTHS.values(), "length"),
 }
-
-
-def field_of(option: str, raw: Mapping[str, Any]) -> str:
-    """Name of the field that a problem with an option belongs to, for what stands in the form."""
-    question = STANDS_FOR.get(option, option)
-    return question if raw.get(question) else option
 
 
 def read_form(
