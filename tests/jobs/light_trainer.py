@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -91,6 +92,45 @@ if "hang" in manner:
     time.sleep(600)
 end(0)
 """
+
+
+UI = """
+import sys, time
+from pathlib import Path
+from tanren.jobs.dispatcher import Dispatcher
+from tanren.jobs.shelf import Shelf
+print("started", flush=True)
+dispatcher = Dispatcher(Shelf(Path(sys.argv[1])), lambda: Path(sys.argv[2]), devices=["cpu"])
+dispatcher.start()
+while True:
+    print("at work" if dispatcher.is_at_work else "waiting", flush=True)
+    time.sleep(0.05)
+"""
+
+
+class Ui:
+    """Another process that starts jobs, to be killed."""
+
+    def __init__(self, shelf, program):
+        words = [sys.executable, "-c", UI, str(shelf.data_dir), str(program)]
+        environment = {**os.environ, "PYTHONPATH": str(TRAINER)}
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def __enter__(self):
+        return self
+
+    def wait_for(self, word):
+        while self.process.stdout.readline().strip() != word:
+            assert self.process.poll() is None
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 def light_trainer(folder: Path) -> Path:

@@ -1,13 +1,11 @@
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
-from jobs.light_trainer import TRAINER, clear, dispatching, reaches, trains, until
+from jobs.light_trainer import Ui, clear, dispatching, reaches, trains, until
 from tanren.errors import BusyError, EnvironmentProblem, UsageError
 from tanren.jobs.devices import device_environment, device_lock, usable_devices
 from tanren.jobs.dispatcher import Dispatcher
@@ -182,44 +180,6 @@ def test_jobs_of_an_earlier_time_wait_until_somebody_says_go(shelf, program, sub
         dispatcher.paused = False
         reaches(old, "completed")
         assert not dispatcher.paused
-
-
-UI = """
-import sys, time
-from pathlib import Path
-from tanren.jobs.dispatcher import Dispatcher
-from tanren.jobs.shelf import Shelf
-dispatcher = Dispatcher(Shelf(Path(sys.argv[1])), lambda: Path(sys.argv[2]), devices=["cpu"])
-dispatcher.start()
-while True:
-    print("at work" if dispatcher.is_at_work else "waiting", flush=True)
-    time.sleep(0.05)
-"""
-
-
-class Ui:
-    """Another process that starts jobs, to be killed."""
-
-    def __init__(self, shelf, program):
-        words = [sys.executable, "-c", textwrap.dedent(UI), str(shelf.data_dir), str(program)]
-        environment = {**os.environ, "PYTHONPATH": str(TRAINER)}
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
-
-    def __enter__(self):
-        return self
-
-    def wait_for(self, word):
-        while self.process.stdout.readline().strip() != word:
-            assert self.process.poll() is None
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
 
 
 @pytest.mark.rule("flt-07")

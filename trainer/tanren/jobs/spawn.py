@@ -24,7 +24,7 @@ from ..paths import package_folder, repository_folder
 from .folder import DEVICE_LOCK_VARIABLE, LOG, NONCE_VARIABLE, RUNNER, Runner, read_runner
 from .process import identity_of
 
-NICE = 5
+NICE, MOST_NICE = 5, 19
 # A UI that was itself started by `accelerate launch` (webui.sh can do that) is one process of one; its trainers are not
 # processes of that group.
 OF_A_PROCESS_GROUP = (
@@ -155,4 +155,4 @@ def _be_nice(pid: int) -> None:
     """Let the WebUI and the desktop go first; the threads the trainer is going to start inherit it."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, NICE)
+            os.setpriority(os.PRIO_PROCESS, pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICE, MOST_NICE))

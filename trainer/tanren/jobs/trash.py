@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..disk import storage_error
 from ..errors import BusyError, UsageError
 from ..files import read_lines
-from ..folders import MANIFEST, read_manifest, remove_folder
+from ..folders import MANIFEST, read_manifest, remove_folder, sweep
 from ..locks import Lock
 from . import actions
 from .envelope import ENVELOPE
@@ -157,6 +158,7 @@ def _free(path: Path) -> Path:
 
 
 def _remove_known(folder: Path) -> None:
+    sweep(folder, time.time())
     for name in OURS:
         (folder / name).unlink(missing_ok=True)
     for inner in (CHECKPOINTS, OUTPUTS):

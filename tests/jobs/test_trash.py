@@ -1,0 +1,123 @@
+import os
+import sys
+import time
+
+import pytest
+from jobs.light_trainer import dispatching, reaches, until
+from tanren.errors import UsageError
+from tanren.files import append_line
+from tanren.folders import durable_folder
+from tanren.jobs.trash import empty_trash, outputs_of, put_back, trashed
+
+
+def saved(job, path, kind="saved"):
+    append_line(
+        job.folder / "events.jsonl", f'{{"kind": "{kind}", "time": {time.time()}, "file": "{path}", "step": 1}}'
+    )
+
+
+@pytest.fixture
+def finished(shelf, submit):
+    """A job with a state, a log, weights, a sample picture and a kept state."""
+    job = submit()
+    job.withdraw()
+    out = shelf.default_output(job.id)
+    (out / "sample").mkdir(parents=True)
+    (job.folder / "checkpoints").mkdir()
+    durable_folder(job.folder / "checkpoints" / "step-00000001", lambda part: (part / "w").write_bytes(b"x"))
+    durable_folder(out / "cat-state", lambda part: (part / "w").write_bytes(b"x"))
+    (out / "cat.safetensors").write_bytes(b"weights")
+    (out / "sample" / "cat.png").write_bytes(b"picture")
+    (job.folder / "log.txt").write_text("log")
+    saved(job, out / "cat.safetensors")
+    saved(job, out / "sample" / "cat.png", "sample")
+    return job
+
+
+def test_a_deleted_job_lies_in_the_trash_and_its_results_stay(shelf, finished):
+    out = shelf.default_output(finished.id)
+
+    place = finished.delete()
+
+    assert shelf.all() == []
+    assert place == shelf.trash / finished.id
+    assert trashed(shelf) == [finished.id]
+    assert sorted(path.name for path in out.iterdir()) == ["cat-state", "cat.safetensors", "sample"]
+
+
+def test_results_go_along_when_that_is_asked_for(shelf, finished):
+    out = shelf.default_output(finished.id)
+    (out / "mine.txt").write_text("a note")
+
+    place = finished.delete(with_outputs=True)
+
+    assert sorted(path.name for path in (place / "outputs").iterdir()) == ["cat-state", "cat.png", "cat.safetensors"]
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+def test_a_result_that_another_run_wrote_since_stays(shelf, finished):
+    out = shelf.default_output(finished.id)
+    later = time.time() + 60
+    os.utime(out / "cat.safetensors", (later, later))
+
+    assert [path.name for path in outputs_of(finished.folder)] == ["cat.png"]
+
+
+def test_a_job_comes_back_from_the_trash(shelf, finished):
+    finished.delete()
+
+    put_back(shelf, finished.id)
+
+    assert [job.id for job in shelf.all()] == [finished.id]
+    assert shelf.get(finished.id).spec().command == "train_network"
+    for wrong in ("nothing", "../runs", finished.id):
+        with pytest.raises(UsageError, match="not in the trash"):
+            put_back(shelf, wrong)
+
+
+def test_a_job_that_is_there_again_is_not_written_over(shelf, finished):
+    finished.delete()
+    (shelf.runs / finished.id).mkdir()
+
+    with pytest.raises(UsageError, match="there already"):
+        put_back(shelf, finished.id)
+
+
+def test_emptying_the_trash_removes_what_a_job_is_known_to_hold(shelf, finished, submit):
+    finished.delete(with_outputs=True)
+    other = submit("other")
+    other.withdraw()
+    (other.folder / "my notes.txt").write_text("mine")
+    (other.folder / "checkpoints").mkdir()
+    (other.folder / "checkpoints" / "my model").mkdir()
+    other.delete()
+
+    assert empty_trash(shelf) == 1
+    assert trashed(shelf) == [other.id]
+    left = sorted(path.relative_to(shelf.trash / other.id).as_posix() for path in (shelf.trash / other.id).rglob("*"))
+    assert left == ["checkpoints", "checkpoints/my model", "my notes.txt"]
+
+
+def test_two_jobs_of_one_name_lie_in_the_trash_beside_each_other(shelf, finished):
+    finished.delete()
+    (shelf.runs / finished.id).mkdir()
+    (shelf.runs / finished.id / "spec.json").write_text("{")
+
+    place = shelf.get(finished.id).delete()
+
+    assert place.name == f"{finished.id}-2"
+    assert len(trashed(shelf)) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the light trainer is a script")
+def test_a_job_that_ran_is_deleted_with_what_it_wrote(shelf, program, submit):
+    job = submit(max_train_steps=25)
+    with dispatching(shelf, program):
+        reaches(job, "completed")
+        until(lambda: "delete" in job.actions())
+
+    job.delete(with_outputs=True)
+
+    assert empty_trash(shelf) == 1
+    assert list(shelf.trash.iterdir()) == shelf.all() == []
+    assert not shelf.default_output(job.id).exists()
