@@ -6,6 +6,7 @@ asking it earlier would make a context on the GPU, which itself takes some hundr
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
@@ -45,6 +46,17 @@ def process_memory() -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def give_back_to_system() -> None:
+    """Return freed main memory to the system; glibc keeps what lies between blocks that are still in use.
+
+    Seen in A1111 on a CPU: without it, 3 GB more stayed with the process after its second model.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 class DeviceWatch:

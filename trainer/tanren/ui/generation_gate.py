@@ -100,13 +100,14 @@ class Gate:
 
 
 def refusal(sentence: str) -> Exception:
-    """An error that reads well wherever the WebUI shows it: "Tanren: <sentence>" on the page, JSON from its API."""
+    """An error that reads "Tanren: <sentence>" wherever the WebUI shows it: on the page, and from its API as JSON."""
     try:
         from starlette.exceptions import HTTPException
     except ImportError:  # Only outside of a WebUI, where nobody makes pictures.
         return RuntimeError(sentence)
-    shown = type("Tanren", (HTTPException,), {"__str__": lambda error: error.detail})
-    return shown(status_code=BUSY_STATUS, detail=sentence)
+    # The page puts the name of the class before the text.
+    shown = type("Tanren", (HTTPException,), {"__str__": lambda error: sentence})
+    return shown(status_code=BUSY_STATUS, detail=f"Tanren: {sentence}")
 
 
 def guard_pictures(gate: Gate, scripts: Any, processing: Any) -> None:

@@ -17,7 +17,7 @@ from ..hardware import nvidia_gpus
 from ..jobs.devices import CPU, VISIBLE
 from ..paths import ANYWHERE, PathPolicy, data_folder
 from .access import Access, host_access
-from .device_facts import DeviceWatch, cuda_of_host, has_gpu_in_host, process_memory
+from .device_facts import DeviceWatch, cuda_of_host, give_back_to_system, has_gpu_in_host, process_memory
 from .generation_gate import Gate, guard_pictures
 from .host import DeviceFacts, HostCheckpoint, Kind, Released, host_module, required_module
 from .words import ENGLISH, Text, Words
@@ -153,6 +153,7 @@ class WebUI(ABC):
                 return None
             before = self._measured()
             self._put_aside()
+            give_back_to_system()
             after = self._measured()
             self._watch.forget()
             return Released(name, "ram" if cuda_of_host() is None else "gpu", before, after)
