@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import signal
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -111,6 +112,9 @@ def test_the_page_is_whole_without_a_network(browser, tmp_path):
         page.wait_for_selector("#tanren-live .tanren-sheet, #tanren-live .tn-nothing, #tanren-live *", timeout=60_000)
         page.wait_for_timeout(1500)
         assert page.troubles == []
+        # A page that is still open holds a connection; it must not hold the program.
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(60) == 0
 
 
 @pytest.mark.parametrize("takes_off", [True, False], ids=["path taken off", "path left"])
