@@ -44,7 +44,7 @@ def test_values_that_are_texts_are_translated_too():
     plan = text("{left} = {right}", left=counted(1, "{count} picture", "{count} pictures"), right=2)
 
     assert str(plan) == "1 picture = 2"
-    assert JAPANESE(plan) == "1 枚 = 2"
+    assert JAPANESE(plan) == "画像 1 枚 = 2"
 
 
 def test_what_has_no_translation_stays_english():
