@@ -13,7 +13,7 @@ from tanren.jobs.ending import processes_of
 from tanren.jobs.folder import read_runner
 from tanren.jobs.process import Identity, is_alive
 from tanren.jobs.shelf import Shelf
-from tanren.jobs.view import detail, summary
+from tanren.jobs.view import detail, log_text, summary
 from tanren.locks import Lock, lock_holder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the light trainer is a script")
@@ -350,3 +350,17 @@ def test_the_lock_of_a_gpu_is_the_same_for_every_data_folder(tmp_path, monkeypat
 
     assert device_lock(tmp_path / "a", "cuda:0") == device_lock(tmp_path / "b", "cuda:0")
     assert device_lock(tmp_path / "a", "cpu") == Path(tmp_path, "a", "locks", "cpu.lock")
+
+
+def test_an_environment_that_cannot_even_begin_leads_to_the_log(shelf, submit, tmp_path):
+    broken = tmp_path / "broken-python"
+    broken.write_text("#!/bin/sh\necho 'libpython is missing' >&2\nexit 127\n")
+    broken.chmod(0o755)
+    job = submit()
+
+    with dispatching(shelf, broken):
+        reaches(job, "interrupted")
+
+    assert summary(job)["reason"] == "The trainer ended before it could begin; its log tells why."
+    assert log_text(job)["text"] == "libpython is missing\n"
+    assert job.actions() == ["submit", "retry", "delete"]

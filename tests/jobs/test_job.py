@@ -12,9 +12,10 @@ from faults import count_calls, die_at, names_in
 from tanren.errors import BusyError, NumericError, UsageError
 from tanren.events import Report
 from tanren.files import read_lines
+from tanren.folders import durable_folder
 from tanren.jobs.derived import Observer
-from tanren.jobs.folder import NONCE_VARIABLE, Spec, ask, read_spec, write_spec
-from tanren.jobs.job import lock_output, open_job, spec_of
+from tanren.jobs.folder import DEVICE_LOCK_VARIABLE, NONCE_VARIABLE, Spec, ask, read_spec, write_spec
+from tanren.jobs.job import lock_device, lock_output, open_job, options_of_attempt, spec_of
 from tanren.options.network import NetworkOptions
 from tanren.options.spec import Settings
 from tanren.options.tracking import TrackingOptions
@@ -349,3 +350,37 @@ def test_an_output_name_is_written_by_one_run_at_a_time(tmp_path):
             lock_output(tmp_path, "鍛錬")
         lock_output(tmp_path, "other").release()
     lock_output(tmp_path, "鍛錬").release()
+
+
+def test_totals_of_the_training_outlast_sample_pictures(folder):
+    job = open_job(folder, SPEC)
+    report = Report([job.sink])
+    report.tell("phase", name="train", done=0, total=40, epochs=4)
+    with report.phase("sample", 2) as phase:
+        phase.advance()
+    report.tell("sample", file="/out/cat.png", prompt="", seed=1, index=0, step=0)
+    report.tell("step", step=1, epoch=1, loss=0.5, average=0.5, lr={}, seconds=0.1, memory=10)
+    job.finish(0)
+
+    progress = read(folder, "progress.json")
+    assert (progress["phase"], progress["done"], progress["total"]) == ("train", 1, 40)
+    assert (progress["total_steps"], progress["total_epochs"], progress["sample"]) == (40, 4, "/out/cat.png")
+
+
+def test_a_job_goes_on_from_its_own_state_not_from_the_one_it_began_with(folder):
+    spec = Spec("train_network", {"network_dim": 8, "resume": "/states/old"})
+    assert options_of_attempt(folder, spec) == {"network_dim": 8, "resume": "/states/old"}
+
+    (folder / "checkpoints").mkdir(parents=True)
+    durable_folder(folder / "checkpoints" / "step-00000001", lambda part: (part / "w").write_bytes(b"x"))
+    assert options_of_attempt(folder, spec) == {"network_dim": 8}
+
+
+@pytest.mark.rule("flt-08")
+def test_a_trainer_holds_the_device_it_was_given_and_a_second_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.delenv(DEVICE_LOCK_VARIABLE, raising=False)
+    assert lock_device() is None
+    monkeypatch.setenv(DEVICE_LOCK_VARIABLE, str(tmp_path / "cuda-0.lock"))
+    with lock_device(), pytest.raises(BusyError, match=f"The device cuda-0 is in use by process {os.getpid()}"):
+        lock_device()
+    lock_device().release()

@@ -1,9 +1,13 @@
 import json
 import multiprocessing
+import os
+import shutil
+import sys
 import threading
 import time
 
 import pytest
+from faults import count_calls, die_at
 from tanren.errors import UsageError
 from tanren.files import write_json
 from tanren.jobs.shelf import Shelf, slug_of
@@ -242,8 +246,6 @@ def test_foreign_and_damaged_folders_do_not_hide_the_others(shelf, submit):
 
 
 def test_a_folder_that_is_deleted_by_hand_is_gone_from_the_list(shelf, submit):
-    import shutil
-
     job = submit("cat")
     shutil.rmtree(job.folder)
 
@@ -257,8 +259,6 @@ def test_half_of_a_job_that_a_killed_ui_left_is_never_seen_and_swept(shelf, subm
     part = shelf.runs / ".tn-00000000.part"
     part.mkdir()
     (part / "spec.json").write_text("{")
-    import os
-
     os.utime(part, (1, 1))
 
     assert len(shelf.all()) == 1
@@ -288,3 +288,44 @@ def test_looking_at_five_hundred_jobs_is_quick(shelf, submit):
     print(f"first {first:.3f} s, again {again:.3f} s")
     assert first < 5
     assert again < 0.5
+
+
+@pytest.mark.rule("flt-01")
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+def test_a_ui_that_dies_at_any_call_of_a_start_leaves_one_job_or_none(tmp_path):
+    def start(folder):
+        return Shelf(folder).submit("train_network", OPTIONS, name="cat", request_id="click")
+
+    calls = len(count_calls(lambda: start(tmp_path / "counted")))
+    found = []
+
+    for call in range(1, calls + 1):
+        folder = tmp_path / str(call)
+        die_at(call, lambda folder=folder: start(folder))
+        found.append(len(Shelf(folder).all()))
+        job = start(folder)
+        assert [one.id for one in Shelf(folder).queue()] == [job.id]
+        assert job.spec().options["network_dim"] == 8
+
+    assert sorted(set(found)) == [0, 1]
+
+
+@pytest.mark.rule("flt-01")
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+def test_a_ui_that_dies_at_any_call_of_a_change_leaves_a_queue_of_all_jobs(tmp_path):
+    def queue(folder):
+        shelf = Shelf(folder)
+        return [shelf.submit("train_network", OPTIONS, name=name, request_id=name) for name in "abc"]
+
+    def change(folder):
+        jobs = {job.envelope().name: job for job in Shelf(folder).all()}
+        jobs["c"].move("up")
+        jobs["a"].withdraw()
+
+    queue(tmp_path / "counted")
+    for call in range(1, len(count_calls(lambda: change(tmp_path / "counted"))) + 1):
+        folder = tmp_path / str(call)
+        queue(folder)
+        die_at(call, lambda folder=folder: change(folder))
+        states = {job.envelope().name: job.state for job in Shelf(folder).all()}
+        assert states in ({"a": state, "b": "queued", "c": "queued"} for state in ("queued", "draft"))

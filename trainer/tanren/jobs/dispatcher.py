@@ -77,7 +77,7 @@ class Dispatcher:
     @property
     def paused(self) -> bool:
         """True while jobs of an earlier time wait for somebody to say that they may start."""
-        return any(_key(job) in self._held for job in self.shelf.queue())
+        return bool(self._held) and any(_key(job) in self._held for job in self.shelf.queue())
 
     @paused.setter
     def paused(self, value: bool) -> None:

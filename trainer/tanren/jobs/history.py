@@ -18,7 +18,7 @@ Event = Mapping[str, Any]
 
 
 class History:
-    """Samples, files and warnings of a job; each look reads only what is new.
+    """Samples, files and warnings of a job; each look reads only what is new. Several threads may look.
 
     Args:
         folder: of the job.
@@ -49,17 +49,20 @@ class History:
     @property
     def samples(self) -> list[dict[str, Any]]:
         """Sample pictures, by prompt and step; a picture that was drawn again after a resume counts once."""
-        return [self._samples[key] for key in sorted(self._samples)]
+        with self._guard:
+            return [self._samples[key] for key in sorted(self._samples)]
 
     @property
     def files(self) -> list[dict[str, Any]]:
         """Weights in the order in which they were first written."""
-        return list(self._files.values())
+        with self._guard:
+            return list(self._files.values())
 
     @property
     def warnings(self) -> list[str]:
         """Each warning once, the newest last."""
-        return list(self._warnings)[-MOST_WARNINGS:]
+        with self._guard:
+            return list(self._warnings)[-MOST_WARNINGS:]
 
     def _reset(self) -> None:
         self._next, self._epochs = 0, (0, 0)

@@ -15,7 +15,7 @@ from ..options.convert import as_file_value
 from ..options.parse import options_by_name
 from .command_line import shell_line
 from .derived import COMPLETED, DRAFT, FAILED, INTERRUPTED, QUEUED, STALLED, STARTING, STOPPED, STOPPING, stop_wish
-from .folder import AT_ONCE, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, Spec, read_object
+from .folder import AT_ONCE, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, Spec, read_object, read_runner
 from .history import History, pace, points_since
 from .shelved import WATCHED, Job, Look, signature_of
 from .terminal_text import read_terminal
@@ -169,6 +169,9 @@ def _reason(job: Job, look: Look, result: Mapping[str, Any]) -> str:
     if look.state == INTERRUPTED:
         if stop_wish(read_object(job.folder / CONTROL), look.attempt) == AT_ONCE:
             return "It was ended at once, without saving."
+        runner = read_runner(job.folder)
+        if runner is not None and not look.is_by_hand and read_object(job.folder / LOCK).get("nonce") != runner.nonce:
+            return "The trainer ended before it could begin; its log tells why."
         return "Its process is gone: it was killed, ran out of memory, or the machine went down."
     if look.state in (COMPLETED, STOPPED, FAILED):
         return str(result.get("reason") or "")
