@@ -22,7 +22,9 @@ def python_of(line: int) -> str:
             pytest.skip("no gradio here")
         return sys.executable
     named = os.environ.get(f"TANREN_GRADIO{line}_PYTHON", "")
-    found = shutil.which(named) if named else None
-    if found is None:
-        pytest.skip(f"TANREN_GRADIO{line}_PYTHON names no interpreter")
+    if not named:
+        pytest.skip(f"TANREN_GRADIO{line}_PYTHON names no interpreter; `launch.py test` makes one")
+    found = shutil.which(named)
+    # Named, and not there: it was to be made and could not be, and the text says why.
+    assert found is not None, named
     return found

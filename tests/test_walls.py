@@ -23,7 +23,7 @@ RANKS = {
     **dict.fromkeys(
         ("child_process", "hardware", "pins", "environment", "environment_setup", "doctor", "verification"), 0
     ),
-    "interpreters": 0,
+    **dict.fromkeys(("interpreters", "webui_gradio"), 0),
     "formats": 1,
     "options": 2,
     "commands": 3,

@@ -19,7 +19,7 @@ from .environment_setup import NEWEST, OLDEST
 from .errors import EnvironmentProblem
 
 # The one that the tests run on comes first.
-PREFERRED = ("3.11", "3.12", "3.13", "3.10")
+PREFERRED = ((3, 11), (3, 12), (3, 13), (3, 10))
 PROBE = "import sys, venv, ensurepip; print(*sys.version_info[:2])"
 SECONDS_TO_ANSWER = 10
 
@@ -54,7 +54,12 @@ def is_fitting_here() -> bool:
 
 
 def is_fitting(python: Path) -> bool:
-    """Ask an interpreter; a name on the PATH may be a shim for nothing."""
+    """True when another Python can make the environment."""
+    return OLDEST <= probe_version(python) <= NEWEST
+
+
+def probe_version(python: Path) -> tuple[int, int]:
+    """Version of a Python that can make environments; (0, 0) when it cannot, or is a shim for nothing."""
     try:
         done = subprocess.run(
             [str(python), "-I", "-c", PROBE],
@@ -66,18 +71,19 @@ def is_fitting(python: Path) -> bool:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    version = tuple(int(part) for part in done.stdout.split() if part.isdigit())
-    return done.returncode == 0 and OLDEST <= version <= NEWEST
+        return 0, 0
+    numbers = [int(part) for part in done.stdout.split() if part.isdigit()]
+    return (numbers[0], numbers[1]) if done.returncode == 0 and len(numbers) == 2 else (0, 0)
 
 
-def candidates() -> Iterator[Path]:
-    """Interpreters that may be there, the preferred versions first."""
-    for version in PREFERRED:
-        on_path = shutil.which(f"python{version}")
+def candidates(versions: Iterable[tuple[int, int]] = PREFERRED) -> Iterator[Path]:
+    """Interpreters that may be there, those of the versions named first coming first."""
+    for version in versions:
+        name = ".".join(map(str, version))
+        on_path = shutil.which(f"python{name}")
         if on_path:
             yield Path(on_path)
-        yield from (path for path in _usual_places(version) if path.is_file())
+        yield from (path for path in _usual_places(name) if path.is_file())
     for name in ("python3", "python"):
         found = shutil.which(name)
         if found:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .child_process import child_environment
 from .paths import package_folder
+from .webui_gradio import WebUIGradio
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 CHECKS = (
@@ -35,13 +36,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-checks", action="store_true", help="leave out format, lint and types")
     chosen, for_pytest = parser.parse_known_args(words)
     root = package_folder().parents[1]
+    # Made while the checks run: one waits for the network, the others for the processor.
+    gradio = WebUIGradio(root, Path(sys.prefix))
     failed = [] if chosen.no_checks else [name for name, command in CHECKS if not _passes(name, command, root)]
     print(_browser_line())
+    pythons = gradio.variables()
+    for name, value in pythons.items():
+        print(f"{name}: {value}")
     if failed:
         print(f"Did not pass: {', '.join(failed)} (shown above; the exit code will say so).")
     # With one worker a core, threads below it only wait for each other.
     threads = os.environ.get("OMP_NUM_THREADS", "1")
-    environment = child_environment(PYTHONPATH=str(package_folder().parent), OMP_NUM_THREADS=threads)
+    environment = {**child_environment(PYTHONPATH=str(package_folder().parent), OMP_NUM_THREADS=threads), **pythons}
     command = [sys.executable, "-m", "pytest", *_spread(for_pytest)]
     command += ["--proof", *for_pytest] if chosen.proof else for_pytest
     sys.stdout.flush()
