@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -72,12 +71,21 @@ class Job:
         self.notes: dict[str, Any] = {}
         self._observer = Observer(folder)
         self._guard = threading.Lock()
+        self._paths: dict[tuple[str, ...], tuple[Path, ...]] = {}
         self._spec: Spec | None = None
         self._envelope: tuple[Signature, Envelope] | None = None
         self._look: tuple[Signature, Look] | None = None
 
     def __repr__(self) -> str:
         return f"Job({self.id!r})"
+
+    def signature(self, names: tuple[str, ...]) -> Signature:
+        """What changes whenever one of these files of its folder is written."""
+        # Made once: with hundreds of jobs, making path objects costs more than asking the system.
+        paths = self._paths.get(names)
+        if paths is None:
+            paths = self._paths[names] = tuple(self.folder / name for name in names)
+        return tuple(_signature(path) for path in paths)
 
     def spec(self) -> Spec:
         """What it trains.
@@ -95,7 +103,7 @@ class Job:
 
     def envelope(self) -> Envelope:
         """Its place in the queue; a draft's for a job that was started by hand and never stood there."""
-        signature = signature_of(self.folder, (ENVELOPE,))
+        signature = self.signature((ENVELOPE,))
         if self._envelope is None or self._envelope[0] != signature:
             found = read_envelope(self.folder)
             self._envelope = signature, found or Envelope(name=self.id, is_submitted=False)
@@ -108,7 +116,7 @@ class Job:
 
     def look(self) -> Look:
         """How it stands now; its clocks go on from look to look."""
-        signature = signature_of(self.folder, WATCHED)
+        signature = self.signature(WATCHED)
         with self._guard:
             if self._look is not None and self._look[0] == signature:
                 return self._look[1]
@@ -299,16 +307,9 @@ class Job:
             raise actions.refused(self, action)
 
 
-def signature_of(folder: Path, names: tuple[str, ...]) -> Signature:
-    """What changes whenever one of these files is written."""
-    # Plain text: with hundreds of jobs, making path objects costs more than asking the system.
-    start = f"{folder}{os.sep}"
-    return tuple(_signature(start + name) for name in names)
-
-
-def _signature(path: str) -> tuple[int, int, int] | None:
+def _signature(path: Path) -> tuple[int, int, int] | None:
     try:
-        status = os.stat(path)  # noqa: PTH116
+        status = path.stat()
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino

@@ -17,7 +17,7 @@ from .command_line import shell_line
 from .derived import COMPLETED, DRAFT, FAILED, INTERRUPTED, QUEUED, STALLED, STARTING, STOPPED, STOPPING, stop_wish
 from .folder import AT_ONCE, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, Spec, read_object, read_runner
 from .history import History, pace, points_since
-from .shelved import WATCHED, Job, Look, signature_of
+from .shelved import WATCHED, Job, Look
 from .terminal_text import read_terminal
 from .watching import grace_seconds
 
@@ -28,7 +28,7 @@ def summary(job: Job) -> dict[str, Any]:
     """The facts of a job that a list shows."""
     look = job.look()
     names = (*WATCHED, CONTROL, PROGRESS, EVENTS) if look.is_active else WATCHED
-    key = (look, signature_of(job.folder, names), job.shelf.queue_borders() if look.state == QUEUED else None)
+    key = (look, job.signature(names), job.shelf.queue_borders() if look.state == QUEUED else None)
     known = job.notes.get("summary")
     if known is None or known[0] != key:
         known = key, masked(_summary(job, look), secrets_of_environment())
