@@ -231,9 +231,9 @@ def test_problem_belongs_to_its_option(place, more, name, what):
 
 def test_damaged_model_and_damaged_prompts_belong_to_their_options(place):
     (place / "model.safetensors").write_bytes(b"\x10" + b"\0" * 7 + b"x" * 16)
-    (place / "prompts.toml").write_text("[[[")
+    (place / "prompts.json").write_text("[[[")
 
-    checked = looked(place, sample_prompts=str(place / "prompts.toml"), sample_at_first=True)
+    checked = looked(place, sample_prompts=str(place / "prompts.json"), sample_at_first=True)
 
     assert {problem.name for problem in checked.problems} == {"pretrained_model_name_or_path", "sample_prompts"}
 
@@ -476,6 +476,24 @@ class TestMemory:
         looked(tmp_path, memory, learning_rate=1e-3, **more)
 
         assert time.process_time() - before < 0.5
+
+    def test_changed_file_among_very_many_is_seen_a_little_later(self, place, scans, monkeypatch):
+        monkeypatch.setattr(scan_memory, "MANY_PICTURES", 10)
+        monkeypatch.setattr(scan_memory, "SECONDS_TRUSTED", 1000)
+        folder = place / "学習 データ (1)" / "10_sks girl"
+        memory = ScanMemory()
+        looked(place, memory)
+        (folder / "00.txt").write_text("another caption")
+        looked(place, memory)
+        assert len(scans) == 1
+        picture(folder / "new.png", text="x")
+        looked(place, memory)
+        assert len(scans) == 2
+
+        monkeypatch.setattr(scan_memory, "SECONDS_TRUSTED", 0)
+        (folder / "00.txt").write_text("yet another caption")
+        looked(place, memory)
+        assert len(scans) == 3
 
 
 class TestEstimates:

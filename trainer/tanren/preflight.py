@@ -123,7 +123,7 @@ def examine(
         problems.errors = [error for error in problems.errors if not isinstance(error, EnvironmentProblem)]
     if not problems.errors:
         # Pictures that cannot be read, for one, are other pictures than those of the state.
-        collecting(problems, lambda: check_resume(settings, found.fingerprint(), asker.processes))
+        collecting(problems, lambda: check_resume(settings, found.fingerprint, asker.processes))
     return Preflight(settings, plans, found, counts, base, lora)
 
 

@@ -6,6 +6,7 @@ Device, precision and the content of the base model are compared when the state 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from ..options.saving import ResumeOptions
@@ -16,12 +17,12 @@ from .fingerprint import Fingerprint, accept_or_refuse, differences, with_known_
 PROGRESS = "progress.json"
 
 
-def check_resume(settings: Settings, data: str, processes: int) -> None:
+def check_resume(settings: Settings, data: Callable[[], str], processes: int) -> None:
     """Refuse to go on from a state that other settings, pictures or numbers of processes have made.
 
     Args:
         settings: of the run; without `--resume` and states of its own job there is nothing to compare.
-        data: fingerprint of the pictures.
+        data: gives the fingerprint of the pictures; asked only where there is a state.
         processes: that train together.
 
     Raises:
@@ -32,7 +33,7 @@ def check_resume(settings: Settings, data: str, processes: int) -> None:
         return
     folder, _ = choose_state(source)
     before = fingerprint_in(folder)
-    now = with_known_parts(before, settings, data=data, processes=processes)
+    now = with_known_parts(before, settings, data=data(), processes=processes)
     accept_or_refuse(differences(before, now), settings[ResumeOptions].allow_changes, str(folder))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -25,8 +26,8 @@ from ..options.dataset import DatasetOptions
 from ..options.dataset_plan import DatasetPlan, SubsetPlan
 
 MOST_SCANS, MOST_PICTURES = 8, 50_000
-# Above this, only the folder's own time is looked at: asking for the size of every file would take too long.
-MOST_FILES_ASKED = 30_000
+# With more pictures, files are asked for their sizes and times this often; folders that change are seen at once.
+MANY_PICTURES, SECONDS_TRUSTED = 2_000, 10.0
 # Settings that do not change what a scan finds; any other one, also a future one, asks for a new scan.
 UNSEEN_OF_SUBSET = (
     *("cache_info", "shuffle_caption", "keep_tokens", "keep_tokens_separator", "secondary_separator"),
@@ -43,7 +44,9 @@ class _Kept:
     scan: Scan
     errors: tuple[UserError, ...]
     warnings: tuple[str, ...]
+    folders: str
     files: str
+    asked: float
 
     @property
     def pictures(self) -> int:
@@ -81,13 +84,15 @@ class ScanMemory:
     ) -> Scan:
         """As `data.scan.scan`, from memory where nothing it depends on has changed."""
         with self.lock:
-            key, files = _key(plans, options, seed, roots), files_signature(plans)
-            kept = self._kept.get(key)
-            if kept is None or kept.files != files:
+            key = _key(plans, options, seed, roots)
+            kept = self._still_true(key, plans)
+            if kept is None:
+                # Asked before the scan: what changes meanwhile is seen next time.
+                facts = signature(plans, files=False), signature(plans, files=True), time.monotonic()
                 own = Problems()
                 found = scan(plans, options, report, own, seed=seed, roots=roots)
-                kept = _Kept(found, tuple(map(_without_frames, own.errors)), tuple(own.warnings), files)
-                self._kept[key] = kept
+                kept = _Kept(found, tuple(map(_without_frames, own.errors)), tuple(own.warnings), *facts)
+            self._kept[key] = kept
             self._kept.move_to_end(key)
             self._forget()
         for error in kept.errors:
@@ -96,6 +101,16 @@ class ScanMemory:
             problems.warn(warning)
         pairs = zip(kept.scan.datasets, plans, strict=True)
         return Scan(tuple(replace(dataset, plan=plan) for dataset, plan in pairs), list(kept.scan.notes))
+
+    def _still_true(self, key: str, plans: Sequence[DatasetPlan]) -> _Kept | None:
+        """What is kept under a key, unless something changed on the disk."""
+        kept = self._kept.get(key)
+        if kept is None or kept.folders != signature(plans, files=False):
+            return None
+        now = time.monotonic()
+        if kept.pictures > MANY_PICTURES and now - kept.asked < SECONDS_TRUSTED:
+            return kept
+        return replace(kept, asked=now) if kept.files == signature(plans, files=True) else None
 
     def _forget(self) -> None:
         scans, pictures = self._most
@@ -117,26 +132,27 @@ def _without_frames(error: UserError) -> UserError:
     return error.with_traceback(None)
 
 
-def files_signature(plans: Sequence[DatasetPlan]) -> str:
-    """Changes when files in the data's folders come, go or change."""
+def signature(plans: Sequence[DatasetPlan], *, files: bool) -> str:
+    """Changes when names in the data's folders come or go; with `files`, also when a file changes."""
     digest = hashlib.blake2b(digest_size=16)
     for plan in plans:
         for subset in plan.subsets:
             for folder in (subset.image_dir, subset.conditioning_data_dir):
-                digest.update(_folder_facts(folder) if folder else b"-")
+                digest.update(_folder_facts(folder, files=files) if folder else b"-")
             digest.update(_facts(subset.metadata_file) if subset.metadata_file else b"-")
     return digest.hexdigest()
 
 
-def _folder_facts(folder: str) -> bytes:
-    digest = hashlib.blake2b(_facts(folder), digest_size=16)
+def _folder_facts(folder: str, *, files: bool) -> bytes:
+    if not files:
+        return _facts(folder)
+    digest = hashlib.blake2b(digest_size=16)
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         return str(error.errno).encode()
-    digest.update(str(len(listed)).encode())
-    for entry in listed if len(listed) <= MOST_FILES_ASKED else ():
+    for entry in listed:
         digest.update(entry.name.encode("utf-8", "surrogatepass") + _entry_facts(entry))
     return digest.digest()
 
