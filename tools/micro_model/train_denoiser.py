@@ -4,6 +4,7 @@
     PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 2
     PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 3
     PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 4
+    PYTHONPATH=trainer python tools/micro_model/train_denoiser.py WORK_DIR --round 5
 
 WORK_DIR holds the autoencoder of step 1. The first round ends with a mixture of the picture sizes, one size per step;
 the others go on from its weights with all of them. Under `torchrun --nproc_per_node 2` the batch is shared out and
@@ -110,6 +111,17 @@ ROUNDS = {
         other_sizes=0.75,
         largest=0.25,
         noise_bias=0.5,
+        even_cost=True,
+    ),
+    5: Round(
+        2600,
+        peak=0.4,
+        constant_until=0.2,
+        mixed_from=0.0,
+        full_length_from=0.75,
+        seed=SEED + 4,
+        other_sizes=0.55,
+        largest=0.1,
         even_cost=True,
     ),
 }
