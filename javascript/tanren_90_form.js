@@ -12,6 +12,7 @@
 
   const AFTER_TYPING = 300;
   // An answer with the same words as the one before changes nothing on the page. A later click has the same request id.
+  const LONGEST_CHECK = 15000;
   const LONGEST_SUBMIT = 4000;
   const FIELD = "tanren-field-";
   const NOTE = "tanren-problem-";
@@ -20,6 +21,9 @@
   let checkTimer = null;
   let checkedValues = null;
   let submitTimer = null;
+  // The oldest gradio line forgets a click while the answer to an earlier one is on its way.
+  let askedAt = null;
+  let seenAnswer = null;
   let seenStart = null;
   const openedGroups = new Set();
 
@@ -50,13 +54,27 @@
 
   function scheduleCheck() {
     window.clearTimeout(checkTimer);
-    checkTimer = window.setTimeout(() => {
-      const values = valuesOf(byId("tanren-form"));
-      const button = byId("tanren-check");
-      if (values === checkedValues || !button) return;
-      checkedValues = values;
-      button.click();
-    }, AFTER_TYPING);
+    checkTimer = window.setTimeout(check, AFTER_TYPING);
+  }
+
+  function check() {
+    const values = valuesOf(byId("tanren-form"));
+    const button = byId("tanren-check");
+    if (values === checkedValues || !button) return;
+    if (askedAt !== null && performance.now() - askedAt < LONGEST_CHECK) {
+      scheduleCheck();
+      return;
+    }
+    checkedValues = values;
+    askedAt = performance.now();
+    button.click();
+  }
+
+  function noticeAnswer(plan) {
+    const said = plan.querySelector("[data-answer]");
+    if (!said || said.dataset.answer === seenAnswer) return;
+    seenAnswer = said.dataset.answer;
+    askedAt = null;
   }
 
   /** What all fields hold, to tell a change from a mere click. */
@@ -70,6 +88,7 @@
   function showPlan() {
     const plan = byId("tanren-plan");
     if (!plan) return;
+    noticeAnswer(plan);
     showProblems(plan);
     showChanged(plan);
     allowStart(plan);

@@ -75,7 +75,7 @@ class ExchangeView:
             return {self.report: gr.update(value=refused(problem, self.context.words))}
         plan = self.form.plan(filled, values[self.parts.preset] or "")
         return {
-            **self.parts.form.filled(filled),
+            **self.parts.form.filled(filled, raw),
             self.parts.plan: gr.update(value=plan),
             self.report: gr.update(value=report),
         }

@@ -29,12 +29,19 @@ class FormView:
         """What the fields hold, by name."""
         return {name: values[component] for name, component in self.components.items()}
 
-    def filled(self, raw: Mapping[str, Any]) -> dict[Component, Any]:
-        """The updates that put these values into their fields; other fields stay as they are."""
+    def filled(self, raw: Mapping[str, Any], before: Mapping[str, Any]) -> dict[Component, Any]:
+        """The updates that put these values into their fields.
+
+        Fields that hold their value already are left out: whoever types meanwhile keeps what they typed.
+
+        Args:
+            raw: by name of the field.
+            before: what the fields held when the browser asked.
+        """
         return {
             self.components[name]: gr.update(value=shown(value))
             for name, value in raw.items()
-            if name in self.components
+            if name in self.components and shown(value) != shown(before.get(name))
         }
 
 

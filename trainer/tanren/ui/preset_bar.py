@@ -43,20 +43,21 @@ class PresetBar:
         """Connect the events."""
         reads, writes, fields = self.context.reads, self.context.writes, set(self.parts.form.components.values())
         every = [*self.parts.form.components.values(), self.parts.plan, self.said]
-        listen(self.parts.preset.input, reads(self.choose), fields | {self.parts.preset}, every, newest_wins=True)
+        listen(self.parts.preset.select, reads(self.choose), fields | {self.parts.preset}, every, newest_wins=True)
         kept = [self.parts.preset, self.parts.plan, self.said]
         listen(self.save.click, writes(self.keep), fields | {self.name, self.replace}, kept)
         listen(self.delete.click, writes(self.remove), [self.parts.preset], kept)
 
     def choose(self, values: Values) -> Updates:
         """Set all fields to a preset; pictures, model and name stay."""
-        text = values[self.parts.preset] or ""
+        text, before = values[self.parts.preset] or "", self.parts.form.raw(values)
         try:
-            raw = self.form.chosen_preset(self.parts.form.raw(values), text)
+            raw = self.form.chosen_preset(before, text)
         except UserError as problem:
             return {self.said: gr.update(value=refused(problem, self.context.words))}
         plan = self.form.plan(raw, text)
-        return {**self.parts.form.filled(raw), self.parts.plan: gr.update(value=plan), self.said: gr.update(value="")}
+        filled = self.parts.form.filled(raw, before)
+        return {**filled, self.parts.plan: gr.update(value=plan), self.said: gr.update(value="")}
 
     def keep(self, values: Values) -> Updates:
         """Save the form as one of the user's presets."""

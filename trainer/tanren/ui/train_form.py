@@ -6,7 +6,7 @@ Nothing here knows gradio. Fields hold what people read: the base model stands t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..errors import Problems, UsageError, UserError
@@ -82,7 +82,9 @@ class TrainForm:
         Raises:
             UserError: there is no such preset, or it cannot be read.
         """
-        return self._shown(presets.raw_of(self._preset(text), self.options(raw, Problems())))
+        chosen = presets.raw_of(self._preset(text), self.options(raw, Problems()))
+        # Leaving the example leaves its model too, and a form without any model is of no use to anybody.
+        return self._shown({**chosen, BASE_MODEL: chosen[BASE_MODEL] or self.models.path(self.models.proposed)})
 
     def save_preset(self, raw: Raw, name: str, *, replace: bool) -> str:
         """Keep how the form trains under a name; the text of the new preset in the list.
@@ -113,7 +115,8 @@ class TrainForm:
             UserError: the text is none of the known kinds, or has a syntax error.
         """
         found = import_text(self.command, text, "The text")
-        options = merged(self.options(raw, Problems()), found)
+        before = self.options(raw, Problems())
+        options = {**_kept(before, found.options), **merged(before, found)}
         return self.fields(options), import_report(found, self.context.words)
 
     def exported(self, raw: Raw, kind: str) -> tuple[str, str]:
@@ -130,7 +133,8 @@ class TrainForm:
     def plan(self, raw: Raw, preset: str) -> Html:
         """The plan of what the form would do, its problems, and what was changed after choosing the preset."""
         checked, options = self._checked(raw)
-        return cards.plan(checked, self.context.words, changed=self._changed(options, preset))
+        changed = self._changed(options, preset)
+        return cards.plan(checked, self.context.words, changed=changed, field_of=partial(field_of, raw))
 
     def start(self, raw: Raw, request_id: str) -> Html:
         """Freeze the settings into a job, unless something is wrong; the answer for the page.
@@ -157,7 +161,8 @@ class TrainForm:
         options = self.options(raw, problems)
         if not options.get(NAME):
             problems.add(UsageError(where=f"--{NAME}", what="The LoRA has no name yet.", fix="Type one in Name."))
-        checked = check(self.command, options, policy=self.context.policy, problems=problems)
+        around = self.context.surroundings
+        checked = check(self.command, options, policy=around.policy(), device=around.device(), problems=problems)
         return checked, options
 
     def _changed(self, options: Mapping[str, Any], preset: str) -> list[str]:
@@ -181,6 +186,17 @@ class TrainForm:
     def _preset_at_first(self) -> Preset:
         wanted = WITHOUT_MODEL if self.models.proposed == MICRO_SD else FIRST_PRESET
         return presets.find(self.context.data_dir, wanted)
+
+
+def _kept(before: Mapping[str, Any], imported: Mapping[str, Any]) -> dict[str, Any]:
+    """What the form knows and a file does not say: the model, the name, and the pictures."""
+    names = {BASE_MODEL, NAME} | (set() if presets.PICTURES & set(imported) else presets.PICTURES)
+    return {name: value for name, value in before.items() if name in names}
+
+
+def field_of(raw: Raw, name: str) -> str:
+    """The field that stands for an option: one of the form's own questions, unless the option's own field is used."""
+    return name if raw.get(name) else STANDS_FOR.get(name, name)
 
 
 def text_of(preset: Preset) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -17,7 +18,7 @@ from .simple_view import LENGTHS, OWN, fill_form
 
 SIMPLE_VIEW, ALL_SETTINGS = "Simple view", "All settings"
 BASE_MODEL = "pretrained_model_name_or_path"
-FIRST = (BASE_MODEL, "pictures", "output_name", "trigger")
+NAME_INFO = "What your LoRA and its files will be called."
 AMOUNT = ("resolution", "length", "length_unit")
 MORE = (
     *("repeats", "trigger_in_captions", "caption_extension", "vae", "train_batch_size", "seed"),
@@ -42,9 +43,11 @@ class TrainParts:
         check, start: buttons; the first is pressed by the page script.
         reload: button that reads the lists of models anew.
         guide: the first steps.
+        first: what the fields hold before anything is filled in.
     """
 
     form: FormView
+    first: Mapping[str, Any]
     groups: Component
     view: Component
     preset: Component
@@ -60,7 +63,7 @@ class TrainParts:
 def lay_out(command: str) -> TrainParts:
     """Make the components, inside of whatever is open at the moment."""
     known = {field.name: field for field in (*OWN, *fields(command)) if field.name not in ASKED_OTHERWISE}
-    first = fill_form(command, {})
+    first = {**fill_form(command, {}), BASE_MODEL: MICRO_SD}
     made: dict[str, Component] = {}
     guide = html(help_card(is_first_time=True), elem_id="tanren-guide")
     with gr.Row(elem_id="tanren-train-page"):
@@ -81,10 +84,10 @@ def lay_out(command: str) -> TrainParts:
             start = gr.Button("Start training", variant="primary", elem_id="tanren-start")
             outcome = html(elem_id="tanren-outcome")
     request, check = hidden_text("tanren-request"), hidden_button("tanren-check")
-    return TrainParts(FormView(made), groups, view, preset, plan, outcome, request, check, start, reload, guide)
+    return TrainParts(FormView(made), first, groups, view, preset, plan, outcome, request, check, start, reload, guide)
 
 
-def _questions(known: Mapping[str, Field], first: Mapping[str, object], made: dict[str, Component]) -> Component:
+def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[str, Component]) -> Component:
     """What both views show; the button that reads the lists of models anew."""
     with gr.Row(elem_classes=["tanren-with-button"]):
         made[BASE_MODEL] = gr.Dropdown(
@@ -98,9 +101,10 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, object], made: di
             scale=8,
         )
         reload = gr.Button("Read the list again", elem_id="tanren-reload", size="sm", scale=1, min_width=120)
-    _make(known, FIRST[1:2], first, made)
+    made["pictures"] = component(known["pictures"], "")
     with gr.Row():
-        _make(known, FIRST[2:], first, made, min_width=220)
+        made["output_name"] = component(known["output_name"], "", info=NAME_INFO, min_width=220)
+        made["trigger"] = component(known["trigger"], "", min_width=220)
     made["preset"] = gr.Dropdown(
         choices=[],
         value=None,
@@ -117,7 +121,7 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, object], made: di
     return reload
 
 
-def _all_settings(rest: Iterable[Field], first: Mapping[str, object], made: dict[str, Component]) -> Component:
+def _all_settings(rest: Iterable[Field], first: Mapping[str, Any], made: dict[str, Component]) -> Component:
     """The groups of the full view, folded, with the search above them."""
     with gr.Column(visible=False, elem_id="tanren-groups") as groups:
         gr.Textbox(
@@ -136,7 +140,7 @@ def _all_settings(rest: Iterable[Field], first: Mapping[str, object], made: dict
 def _make(
     known: Mapping[str, Field],
     names: Iterable[str],
-    first: Mapping[str, object],
+    first: Mapping[str, Any],
     made: dict[str, Component],
     min_width: int = 160,
 ) -> None:

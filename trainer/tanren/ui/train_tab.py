@@ -12,11 +12,21 @@ from . import exchange_view, preset_bar
 from .context import Context
 from .gradio_lines import Component, listen
 from .help_card import help_card
+from .html import Html, render
 from .train_form import BASE_MODEL, TrainForm
 from .train_layout import ALL_SETTINGS, TrainParts, lay_out
 
 Values = Mapping[Component, Any]
 Updates = dict[Component, Any]
+
+
+# Every answer to a check is another one for the page script, which then knows that the next check may be asked for.
+ANSWER = '<div data-answer="{id}">{plan}</div>'
+
+
+def answer(plan: Html) -> Html:
+    """A plan that answers a check."""
+    return render(ANSWER, id=uuid4().hex, plan=plan)
 
 
 class TrainTab:
@@ -53,7 +63,7 @@ class TrainTab:
         raw, preset = self.form.at_first(), self.form.preset_at_first()
         is_first_time = not self.context.shelf.all()
         return {
-            **self.parts.form.filled(raw),
+            **self.parts.form.filled(raw, self.parts.first),
             self.parts.form.components[BASE_MODEL]: self._base_model(raw[BASE_MODEL]),
             self.parts.preset: gr.update(choices=self.form.preset_names(), value=preset),
             self.parts.guide: gr.update(value=help_card(is_first_time=is_first_time)),
@@ -72,7 +82,7 @@ class TrainTab:
     def check(self, values: Values) -> Updates:
         """Say what the form would do."""
         plan = self.form.plan(self.parts.form.raw(values), values[self.parts.preset] or "")
-        return {self.parts.plan: gr.update(value=plan)}
+        return {self.parts.plan: gr.update(value=answer(plan))}
 
     def start(self, values: Values) -> Updates:
         """Make a job of the form; a request without an id, as from a page without script, is one of its own."""
