@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("starlette.testclient")
+# The gate stands in front of the standalone page only, which has a current web server.
+pytest.importorskip("starlette", minversion="0.40")
 pytest.importorskip("httpx")
 
 from starlette.applications import Starlette
@@ -42,7 +43,9 @@ def page(token="", access=None, root_path="", host="127.0.0.1:7870", scheme="htt
         ]
     )
     gate = Gate(app, Guard(access or Access(is_public=False)), TokenLogin(token) if token else None, root_path)
-    return TestClient(gate, base_url=f"{scheme}://{host}", follow_redirects=False)
+    client = TestClient(gate, base_url=f"{scheme}://{host}")
+    client.follow_redirects = False
+    return client
 
 
 def test_the_page_is_handed_on_with_headers_that_protect_it():
