@@ -11,6 +11,7 @@ import pytest
 from model_files import write_model
 from PIL import Image
 from tanren.errors import Problems, UsageError
+from tanren.models.micro import micro_sd_path
 from tanren.paths import PathPolicy
 from tanren.ui import scan_memory
 from tanren.ui.checking import check
@@ -358,7 +359,11 @@ def test_list_of_files_and_content_of_a_dataset_obey_the_roots(place):
 
 
 def test_inside_of_the_roots_everything_works(place):
-    assert looked(place, policy=PathPolicy((place,)), output_dir=str(place / "out")).can_start
+    policy = PathPolicy((place,))
+
+    assert looked(place, policy=policy, output_dir=str(place / "out")).can_start
+    # The embedded model belongs to the program.
+    assert looked(place, policy=policy, pretrained_model_name_or_path=str(micro_sd_path())).can_start
 
 
 def test_checking_needs_no_torch_and_does_not_fail_without_anything(tmp_path):

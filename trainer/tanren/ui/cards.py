@@ -166,7 +166,9 @@ def _memory(estimate: MemoryEstimate, savers: Sequence[str], words: Words) -> Ht
 def _room_text(estimate: MemoryEstimate, sizes: dict[str, str]) -> Text:
     if estimate.free is None:
         return text("About {about}, perhaps up to {upper} (estimated).", **sizes)
-    return text("About {about}, perhaps up to {upper} (estimated); {free} are free.", **sizes, free=size_text(estimate.free))
+    return text(
+        "About {about}, perhaps up to {upper} (estimated); {free} are free.", **sizes, free=size_text(estimate.free)
+    )
 
 
 def _meter(estimate: MemoryEstimate) -> Html:
