@@ -100,6 +100,7 @@
   function phaseName(phase) {
     const names = {
       scan: t("Looking at the pictures"),
+      import: t("Loading the libraries"),
       load: t("Loading the model"),
       "cache latents": t("Caching latents"),
       "cache text": t("Caching text"),

@@ -11,6 +11,7 @@
     const colors = readColors(chart.canvas);
     const { from, to } = chart.range();
     const curves = chart.visible();
+    if (!chart.series.some((one) => one.x.length)) return;
     const values = valueRange(chart, curves, from, to);
     const isLog = chart.isLog && values.low > 0;
     const height = isLog ? Math.log10 : (value) => value;

@@ -182,7 +182,7 @@
   function sentenceOf(job) {
     const parts = [tanren.phaseSentence(job)];
     const progress = tanren.progressOf(job);
-    if (tanren.isMoving(job.state) && job.phase !== "train" && job.phase && progress) {
+    if (job.state === "running" && job.phase !== "train" && job.phase && progress) {
       parts[0] += ` ${tanren.number(progress.done)}/${tanren.number(progress.total)}`;
     } else if (job.step && job.total_steps) {
       parts.push(tanren.stepText(job));

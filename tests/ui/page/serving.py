@@ -76,6 +76,16 @@ class World:
         told = {name: value for name, value in job.items() if name != "log"}
         return told | {"points": part, "next": len(points["step"]), "more": False}
 
+    def log(self, job, since):
+        text = job.get("log", "")
+        return {"text": text[since:], "unfinished": job.get("unfinished", ""), "next": len(text), "more": False}
+
+    def sample(self, job, file):
+        return None if "gone" in file else picture(file)
+
+    def act(self, job, action):
+        """What an action does; here, nothing."""
+
 
 class PageServer:
     """Serves one world on a free port; can be stopped and started again there."""
@@ -189,14 +199,14 @@ def answer_about(request, world, job, rest, query, body):
     elif body is not None and rest == ["try"]:
         request.send({"prompt": "<lora:moon:0.8> crescent"})
     elif body is not None:
+        world.act(job, rest[0])
         request.send({"ok": True, "job": world.summary(job)})
     elif not rest:
         request.send(world.detail(job, since))
     elif rest == ["log"]:
-        text = job.get("log", "")
-        request.send({"text": text[since:], "unfinished": job.get("unfinished", ""), "next": len(text), "more": False})
-    elif rest[0] == "sample" and "gone" not in rest[1]:
-        request.send(picture(rest[1]), "image/png")
+        request.send(world.log(job, since))
+    elif (content := world.sample(job, rest[1])) is not None:
+        request.send(content, "image/png")
     else:
         request.send({"problem": {"what": "There is no such sample."}}, status=404)
 

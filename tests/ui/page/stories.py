@@ -34,8 +34,8 @@ def points(count, seed=0):
         "loss": loss,
         "average": average,
         "lr": {
-            "unet": [1e-4 * up * down for up, down in zip(warm, fall)],
-            "textencoder": [5e-5 * up * down for up, down in zip(warm, fall)],
+            "unet": [1e-4 * up * down for up, down in zip(warm, fall, strict=True)],
+            "textencoder": [5e-5 * up * down for up, down in zip(warm, fall, strict=True)],
         },
         "seconds": [2.1 if step == 1 else 0.41 + draw.random() * 0.02 for step in steps],
         "memory": [5_800_000_000 + 1000 * (step % 7) for step in steps],
@@ -102,7 +102,14 @@ def training(name="三日月 crescent", step=120, **changes):
 
 def others():
     """What else stands in the list of somebody who trains often."""
-    common = {"phase": None, "done": None, "total": None, "step": 0, "eta_seconds": None, "actions": ["withdraw", "delete"]}
+    common = {
+        "phase": None,
+        "done": None,
+        "total": None,
+        "step": 0,
+        "eta_seconds": None,
+        "actions": ["withdraw", "delete"],
+    }
     queued = training("flat colour style", **common, id="20251009-085500-flat", state="queued", order=2, sample=None)
     queued |= {"points": points(0), "samples": [], "files": [], "started": None, "average": None, "epoch": 0}
     failed = training("red-haired character", 3, id="20251008-221000-red", state="failed", code=6, ended=NOW - 9000)

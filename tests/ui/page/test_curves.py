@@ -73,7 +73,7 @@ def test_values_at_the_pointer(page, canvas):
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 56 + (box["width"] - 68) * 59 / 119, box["y"] + 80)
 
-    expect(page.locator(".tn-values").first).to_contain_text(f"step 60 · smoothed")
+    expect(page.locator(".tn-values").first).to_contain_text("step 60 · smoothed")
 
 
 def test_smoothing_is_the_corrected_moving_average(page, canvas):

@@ -67,7 +67,10 @@ def test_repair_asks_first(card, world):
 
 
 def test_problem_of_a_set_up_is_shown_with_its_fix(card, world):
-    world.environment |= {"state": "unfinished", "problem": {"what": "torch could not be downloaded.", "fix": "Try again."}}
+    world.environment |= {
+        "state": "unfinished",
+        "problem": {"what": "torch could not be downloaded.", "fix": "Try again."},
+    }
     card.page.reload()
 
     expect(card.locator(".tn-problem")).to_contain_text("torch could not be downloaded.")

@@ -8,7 +8,7 @@ from ui.page.stories import settings
 
 pytestmark = pytest.mark.browser
 
-EVIL = '"><img src=x onerror="window.hit=1"><script>window.hit=1</script><svg onload="window.hit=1">javascript:window.hit=1'
+EVIL = '"><img src=x onerror="window.hit=1"><script>window.hit=1</script><svg onload="window.hit=1">javascript:hit=1'
 PLAN = """
 <div id="tanren-form"><div id="tanren-field-network_dim"><label><span>Rank</span><input></label></div></div>
 <div id="tanren-plan"></div>

@@ -200,7 +200,9 @@ def test_who_may_only_watch_has_no_buttons(open_page, world):
     world.state |= {"may_write": False, "why_not": "The server listens to the network."}
     page = open_page(RUNNING)
 
-    expect(page.locator(".tn-card", has_text="you can watch here")).to_contain_text("The server listens to the network.")
+    expect(page.locator(".tn-card", has_text="you can watch here")).to_contain_text(
+        "The server listens to the network."
+    )
     expect(detail(page).locator("h2")).to_have_text("三日月 crescent")
     expect(page.locator("[data-action]")).to_have_count(0)
     expect(page.get_by_role("button", name="Use this epoch")).to_have_count(0)
@@ -208,7 +210,11 @@ def test_who_may_only_watch_has_no_buttons(open_page, world):
 
 def test_everything_in_the_users_language(open_page, world):
     world.state["language"] = "ja_JP"
-    world.words = {"running": "実行中", "step {step} of {total}": "{total} ステップ中 {step}", "Stop and keep": "保存して停止"}
+    world.words = {
+        "running": "実行中",
+        "step {step} of {total}": "{total} ステップ中 {step}",
+        "Stop and keep": "保存して停止",
+    }
     page = open_page(RUNNING)
 
     expect(detail(page).locator(".tn-state").first).to_have_text("実行中")
