@@ -6,7 +6,7 @@ import gradio as gr
 
 from . import environment_tab, jobs_tab
 from .context import Context
-from .gradio_lines import blocks, html, keep_out_of_host_config
+from .gradio_lines import blocks, html, keep_out_of_host_config, translate
 from .html import render
 from .train_tab import TrainTab
 
@@ -24,9 +24,11 @@ def build(context: Context) -> gr.Blocks:
             with gr.Tab("Train a LoRA", id=TRAIN, elem_id=TRAIN):
                 train = TrainTab(context)
             with gr.Tab("Training jobs", id=JOBS, elem_id=JOBS):
-                jobs_tab.build()
+                jobs_tab.build(context.words)
             with gr.Tab("Trainer environment", id=ENVIRONMENT, elem_id=ENVIRONMENT):
-                environment_tab.build()
+                environment_tab.build(context.words)
         train.connect(page)
     keep_out_of_host_config(page)
+    if context.surroundings.kind == "standalone":
+        translate(page, context.words)
     return page

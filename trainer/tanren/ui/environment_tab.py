@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .gradio_lines import Component, html
 from .html import render
+from .words import Words
 
 PAGE = (
     '<section class="tanren-environment"><h3>{title}</h3><p>{what}</p><p>{apart}</p>'
@@ -11,16 +12,18 @@ PAGE = (
 )
 
 
-def build() -> Component:
+def build(words: Words) -> Component:
     """Words that say what will be made and where, and the container of its state, progress and buttons."""
     return html(
         render(
             PAGE,
-            title="The trainer's own environment",
-            what="Training needs newer packages than pictures do: PyTorch, diffusers and transformers.",
-            apart="They are put into a folder of their own. Nothing is added to your WebUI, and nothing is "
-            "downloaded before you press the button.",
-            wait="Looking at the environment.",
+            title=words("The trainer's own environment"),
+            what=words("Training needs newer packages than pictures do: PyTorch, diffusers and transformers."),
+            apart=words(
+                "They are put into a folder of their own. Nothing is added to your WebUI, and nothing is "
+                "downloaded before you press the button."
+            ),
+            wait=words("Looking at the environment."),
         ),
         elem_id="tanren-environment-card",
     )

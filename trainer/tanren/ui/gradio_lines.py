@@ -89,3 +89,19 @@ def keep_out_of_host_config(page: gr.Blocks) -> None:
     """Keep the hosts from writing our defaults into ui-config.json, from where they would overrule later versions."""
     for component in page.blocks.values():
         component.do_not_save_to_config = True
+
+
+def translate(page: gr.Blocks, words: Callable[[str], str]) -> None:
+    """Put the fixed texts of a page into another language; WebUIs do that themselves, from the same tables.
+
+    Values stay as they are: where a choice is shown under another text, handlers still get the English one.
+    """
+    for block in page.blocks.values():
+        for name in ("label", "info", "placeholder"):
+            text = getattr(block, name, None)
+            if isinstance(text, str) and text:
+                setattr(block, name, words(text))
+        if isinstance(block, gr.Button) and isinstance(block.value, str):
+            block.value = words(block.value)
+        if LINE > 3 and isinstance(block, (gr.Radio, gr.Dropdown)):
+            block.choices = [(words(str(shown)), value) for shown, value in block.choices]

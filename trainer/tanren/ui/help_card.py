@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .html import Html, join, render
+from .words import Words
 
 STEPS = (
     (
@@ -26,7 +27,7 @@ OPEN = '<details class="tanren-help" open><summary>{title}</summary><ol class="t
 FOLDED = '<details class="tanren-help"><summary>{title}</summary><ol class="tanren-steps">{steps}</ol></details>'
 
 
-def help_card(*, is_first_time: bool) -> Html:
+def help_card(words: Words, *, is_first_time: bool) -> Html:
     """Three numbered steps; folded for people who have trained before."""
-    steps = join(render(STEP, title=title, text=text) for title, text in STEPS)
-    return render(OPEN if is_first_time else FOLDED, title="Your first LoRA in three steps", steps=steps)
+    steps = join(render(STEP, title=words(title), text=words(text)) for title, text in STEPS)
+    return render(OPEN if is_first_time else FOLDED, title=words("Your first LoRA in three steps"), steps=steps)

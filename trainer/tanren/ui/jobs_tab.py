@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from .gradio_lines import Component, html
 from .html import render
+from .words import Words
+
+PAGE = '<div id="tanren-live" class="tanren-live"><p>{wait}</p></div>'
 
 
-def build() -> Component:
+def build(words: Words) -> Component:
     """The container, with a sentence for pages whose script did not load."""
     return html(
-        render('<div id="tanren-live" class="tanren-live"><p>{wait}</p></div>', wait="The list of jobs is on its way."),
+        render(PAGE, wait=words("The list of jobs is on its way.")),
         elem_id="tanren-jobs",
     )

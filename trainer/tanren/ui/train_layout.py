@@ -15,6 +15,7 @@ from .gradio_lines import Component, hidden_button, hidden_text, html
 from .help_card import help_card
 from .html import render
 from .simple_view import LENGTHS, OWN, fill_form
+from .words import Words
 
 SIMPLE_VIEW, ALL_SETTINGS = "Simple view", "All settings"
 BASE_MODEL = "pretrained_model_name_or_path"
@@ -60,12 +61,12 @@ class TrainParts:
     guide: Component
 
 
-def lay_out(command: str) -> TrainParts:
+def lay_out(command: str, words: Words) -> TrainParts:
     """Make the components, inside of whatever is open at the moment."""
     known = {field.name: field for field in (*OWN, *fields(command)) if field.name not in ASKED_OTHERWISE}
     first = {**fill_form(command, {}), BASE_MODEL: MICRO_SD}
     made: dict[str, Component] = {}
-    guide = html(help_card(is_first_time=True), elem_id="tanren-guide")
+    guide = html(help_card(words, is_first_time=True), elem_id="tanren-guide")
     with gr.Row(elem_id="tanren-train-page"):
         with gr.Column(elem_id="tanren-form", scale=3, min_width=320):
             view = gr.Radio(
@@ -80,7 +81,7 @@ def lay_out(command: str) -> TrainParts:
             preset = made.pop("preset")
             groups = _all_settings([field for field in known.values() if field.name not in made], first, made)
         with gr.Column(elem_id="tanren-side", scale=2, min_width=300):
-            plan = html(render("<p>{text}</p>", text="The plan appears here."), elem_id="tanren-plan")
+            plan = html(render("<p>{text}</p>", text=words("The plan appears here.")), elem_id="tanren-plan")
             start = gr.Button("Start training", variant="primary", elem_id="tanren-start")
             outcome = html(elem_id="tanren-outcome")
     request, check = hidden_text("tanren-request"), hidden_button("tanren-check")

@@ -39,7 +39,7 @@ class TrainTab:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.form = TrainForm(context)
-        self.parts: TrainParts = lay_out(context.command)
+        self.parts: TrainParts = lay_out(context.command, context.words)
         with gr.Accordion("Presets, import and export", open=False, elem_id="tanren-exchange"):
             self.presets = preset_bar.build(context, self.form, self.parts)
             self.exchange = exchange_view.build(context, self.form, self.parts)
@@ -66,7 +66,7 @@ class TrainTab:
             **self.parts.form.filled(raw, self.parts.first),
             self.parts.form.components[BASE_MODEL]: self._base_model(raw[BASE_MODEL]),
             self.parts.preset: gr.update(choices=self.form.preset_names(), value=preset),
-            self.parts.guide: gr.update(value=help_card(is_first_time=is_first_time)),
+            self.parts.guide: gr.update(value=help_card(self.context.words, is_first_time=is_first_time)),
             self.parts.plan: gr.update(value=self.form.plan(raw, preset)),
         }
 
