@@ -84,6 +84,8 @@ def test_a_job_that_is_there_again_is_not_written_over(shelf, finished):
 
 
 def test_emptying_the_trash_removes_what_a_job_is_known_to_hold(shelf, finished, submit):
+    (finished.folder / "dataset.toml").write_text("")
+    (finished.folder / "prompts.txt").write_text("a cat\n")
     finished.delete(with_outputs=True)
     other = submit("other")
     other.withdraw()

@@ -236,8 +236,6 @@ def test_the_details_of_a_running_job(running, shelf):
     assert values["max_train_steps"] == (100, False)
     assert values["train_batch_size"] == (1, True)
     assert "wandb_api_key" not in values
-    assert told["command_line"].startswith("python launch.py train_network '--output_dir=")
-    assert told["command_line"].endswith("--max_train_steps=100 --sample_prompts=prompts.txt")
     assert told["points"]["step"] == list(range(1, 21))
     assert detail(running, told["next"])["points"]["step"] == []
     json.dumps(told, allow_nan=False)

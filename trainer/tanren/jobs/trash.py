@@ -17,6 +17,7 @@ from ..errors import BusyError, UsageError
 from ..files import read_lines
 from ..folders import MANIFEST, read_manifest, remove_folder, sweep
 from ..locks import Lock
+from ..options.contents import FILES, SUFFIXES
 from . import actions
 from .envelope import ENVELOPE
 from .folder import CHECKPOINTS, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, RUNNER, SPEC
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from .shelf import Shelf
     from .shelved import Job
 
-OURS = (SPEC, ENVELOPE, RUNNER, CONTROL, LOCK, PROGRESS, EVENTS, LOG, RESULT)
+COPIES = tuple(Path(FILES[option]).with_suffix(suffix).name for option in FILES for suffix in SUFFIXES[option])
+OURS = (SPEC, ENVELOPE, RUNNER, CONTROL, LOCK, PROGRESS, EVENTS, LOG, RESULT, *COPIES)
 OUTPUTS = "outputs"
 # A file that was written later than this after the job said so is another job's.
 LATE_SECONDS = 5.0

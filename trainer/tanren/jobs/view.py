@@ -13,7 +13,6 @@ from ..errors import UsageError, UserError
 from ..masking import mask, masked, secrets_of_environment
 from ..options.convert import as_file_value
 from ..options.parse import options_by_name
-from .command_line import shell_line
 from .derived import COMPLETED, DRAFT, FAILED, INTERRUPTED, QUEUED, STALLED, STARTING, STOPPED, STOPPING, stop_wish
 from .folder import AT_ONCE, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, Spec, read_object, read_runner
 from .history import History, pace, points_since
@@ -50,7 +49,7 @@ def detail(job: Job, since: int = 0) -> dict[str, Any]:
         "files": [_file(file) for file in history.files],
         "warnings": history.warnings,
         "problem": _problem(job),
-        **_settings(job),
+        "settings": _settings(job),
     }
     return {
         **summary(job),
@@ -198,17 +197,16 @@ def _problem(job: Job) -> dict[str, Any] | None:
     return {"code": look.code, "where": "", "what": str(result.get("reason") or "It failed."), "why": "", "fix": fix}
 
 
-def _settings(job: Job) -> dict[str, Any]:
+def _settings(job: Job) -> list[dict[str, Any]]:
     """All options of the job's command with their frozen values, those that were set first."""
     spec = _spec(job)
     if spec is None:
-        return {"settings": [], "command_line": ""}
+        return []
     known = job.notes.get("settings")
     if known is None:
         given = [{"name": name, "value": value, "is_default": False} for name, value in spec.options.items()]
-        known = {"settings": given + _defaults(spec), "command_line": shell_line(spec.command, spec.options)}
-        job.notes["settings"] = known
-    assert isinstance(known, dict)
+        known = job.notes["settings"] = given + _defaults(spec)
+    assert isinstance(known, list)
     return known
 
 

@@ -13,8 +13,10 @@ from .. import __version__
 from ..errors import SeveralProblems, UsageError, UserError
 from ..jobs import view
 from ..jobs.shelf import Job, Shelf
+from ..masking import mask
 from . import placing
 from .checking import check
+from .command_line import command_line
 from .guard import Guard, Refused
 from .host import HostCheckpoint, Surroundings
 from .samples_out import Picture, read_picture
@@ -98,7 +100,8 @@ def jobs(desk: Desk) -> dict[str, Any]:
 
 def job_detail(desk: Desk, job_id: str, since: int) -> dict[str, Any]:
     """One job in full; what its events say from byte `since` on."""
-    return view.detail(known_job(desk, job_id), since)
+    job = known_job(desk, job_id)
+    return {**view.detail(job, since), "command_line": _command_line(job)}
 
 
 def job_log(desk: Desk, job_id: str, since: int) -> dict[str, Any]:
@@ -189,6 +192,15 @@ def known_job(desk: Desk, job_id: str) -> Job:
         raise Refused(
             404, what="There is no such job.", fix="It may have been deleted. Load the page anew."
         ) from unknown
+
+
+def _command_line(job: Job) -> str:
+    """What repeats a job at a shell; empty when its settings cannot be read, or cannot stand on a command line."""
+    try:
+        spec = job.spec()
+        return mask(command_line(spec.command, spec.options))
+    except UserError:
+        return ""
 
 
 def _why_not(around: Surroundings) -> str:
