@@ -119,7 +119,7 @@ def test_a_field_carries_what_a_form_needs():
     assert by_name["optimizer_type"].suggestions[0] == "AdamW"
     assert by_name["sample_prompts"].kind == "prompt"
     assert by_name["network_dim"].commands[0] == "train_network"
-    assert by_name["network_dim"].label == "Rank"
+    assert by_name["network_dim"].label == "Network rank (dim)"
 
 
 def test_an_untouched_form_means_no_options(command):

@@ -66,7 +66,7 @@ class DatasetOptions:
     resolution: tuple[int, int] | None = option(
         None,
         "Training size in pixels: one number for a square, or WIDTH,HEIGHT. With buckets: the area.",
-        label="Resolution",
+        label="Training resolution",
         written="WIDTH,HEIGHT",
         parse=size_wh,
         level="basic",
@@ -75,7 +75,7 @@ class DatasetOptions:
     train_batch_size: int = option(
         1,
         "Pictures per batch and process.",
-        label="Batch size",
+        label="Pictures per batch",
         minimum=1,
         level="basic",
         saved_as="ss_batch_size_per_device",
@@ -156,7 +156,9 @@ class DatasetOptions:
     keep_tokens_separator: str = option(
         "", "Tags before this text stay in place; wins over --keep_tokens.", label="Mark after kept tags"
     )
-    enable_wildcard: bool = option(False, "Captions of several lines, and {a|b} for a choice.", label="Wildcards")
+    enable_wildcard: bool = option(
+        False, "Captions of several lines, and {a|b} for a choice.", label="Wildcards in captions"
+    )
     caption_prefix: str | None = option(None, "Put before every caption, with one space.", label="Text before captions")
     caption_suffix: str | None = option(None, "Put after every caption, with one space.", label="Text after captions")
     caption_dropout_rate: float = option(

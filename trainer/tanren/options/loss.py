@@ -94,7 +94,7 @@ class LossOptions:
     loss_type: str = option(
         "l2",
         "How prediction and target are compared.",
-        label="Loss",
+        label="Loss function",
         choices=("l1", "l2", "huber", "smooth_l1"),
         saved_as="ss_loss_type",
     )

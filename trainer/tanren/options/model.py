@@ -15,7 +15,7 @@ class ModelOptions:
     pretrained_model_name_or_path: str | None = option(
         None,
         "Base model: a .safetensors or .ckpt file, a diffusers folder, or a hub id.",
-        label="Base model",
+        label="Base model for training",
         level="basic",
         saved_as="ss_sd_model_name",
         path="file or folder",
@@ -76,7 +76,7 @@ class ModelOptions:
     clip_skip: int | None = option(
         None,
         "Use the output of this layer of the text encoder, counted from the end; 2 for most anime models.",
-        label="CLIP skip",
+        label="CLIP skip while training",
         minimum=1,
         maximum=24,
         saved_as="ss_clip_skip",

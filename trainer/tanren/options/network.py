@@ -22,7 +22,7 @@ class NetworkOptions:
     network_dim: int | None = option(
         None,
         "Rank of the update; the file grows with it. Not given: 4.",
-        label="Rank",
+        label="Network rank (dim)",
         minimum=1,
         level="basic",
         saved_as="ss_network_dim",
@@ -30,7 +30,7 @@ class NetworkOptions:
     network_alpha: float = option(
         1.0,
         "The update is scaled by alpha / rank; 0 means alpha equals rank.",
-        label="Alpha",
+        label="Network alpha",
         minimum=0,
         level="basic",
         saved_as="ss_network_alpha",
@@ -38,7 +38,7 @@ class NetworkOptions:
     network_dropout: float | None = option(
         None,
         "Probability of dropping each of the rank's channels.",
-        label="Dropout",
+        label="Network dropout",
         minimum=0,
         maximum=1,
         saved_as="ss_network_dropout",

@@ -17,7 +17,7 @@ class OptimizerOptions:
     optimizer_type: str = option(
         "",
         "Optimizer: AdamW (when not given), AdamW8bit, Lion, Adafactor, Prodigy and others; or package.Class.",
-        label="Optimizer",
+        label="Training optimizer",
         suggestions=(
             "AdamW",
             "AdamW8bit",
@@ -54,7 +54,7 @@ class OptimizerOptions:
     learning_rate: float = option(
         2e-6,
         "Learning rate of everything that has none of its own.",
-        label="Learning rate",
+        label="General learning rate",
         minimum=0,
         level="basic",
         saved_as="ss_learning_rate",
@@ -122,7 +122,7 @@ class SchedulerOptions:
         "constant",
         "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, adafactor, inverse_sqrt, "
         "cosine_with_min_lr, warmup_stable_decay, piecewise_constant.",
-        label="Schedule",
+        label="Learning rate schedule",
         suggestions=(
             "constant",
             "constant_with_warmup",
@@ -151,7 +151,7 @@ class SchedulerOptions:
     lr_warmup_steps: int | float = option(
         0,
         "Steps in which the rate rises from zero: a count, a ratio below 1 of all steps, or a percentage.",
-        label="Warm-up",
+        label="Learning rate warm-up",
         written="steps or ratio",
         parse=count_or_ratio,
         minimum=0,
@@ -167,12 +167,16 @@ class SchedulerOptions:
         minimum=0,
         level="expert",
     )
-    lr_scheduler_num_cycles: int = option(1, "Restarts of cosine_with_restarts.", label="Restarts", minimum=1)
-    lr_scheduler_power: float = option(1.0, "Power of the polynomial schedule.", label="Power", level="expert")
+    lr_scheduler_num_cycles: int = option(
+        1, "Restarts of cosine_with_restarts.", label="Restarts of the schedule", minimum=1
+    )
+    lr_scheduler_power: float = option(
+        1.0, "Power of the polynomial schedule.", label="Power of the schedule", level="expert"
+    )
     lr_scheduler_timescale: int | None = option(
         None,
         "Time scale of inverse_sqrt; not given: the warm-up, or 10000.",
-        label="Time scale",
+        label="Time scale of the schedule",
         minimum=1,
         level="expert",
     )

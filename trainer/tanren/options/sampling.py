@@ -24,7 +24,7 @@ class SamplingOptions:
     sample_sampler: str = option(
         "ddim",
         "Sampler of the pictures.",
-        label="Sampler",
+        label="Sampler of sample pictures",
         choices=(
             "ddim",
             "pndm",

@@ -17,12 +17,12 @@ class SavingOptions:
     output_name: str | None = option(
         None,
         "Base name of the results. Not given: last, epoch-000001, at-step00000100.",
-        label="Name",
+        label="Name of the LoRA",
         level="basic",
         saved_as="ss_output_name",
     )
     save_model_as: str = option(
-        "safetensors", "Format of the file.", label="File format", choices=("ckpt", "pt", "safetensors")
+        "safetensors", "Format of the file.", label="Format of saved files", choices=("ckpt", "pt", "safetensors")
     )
     save_precision: str | None = option(
         None,
@@ -63,7 +63,7 @@ class SavingOptions:
     )
     no_metadata: bool = option(False, "Write only the metadata that other programs need.", label="Little metadata")
     training_comment: str | None = option(
-        None, "A comment in the metadata.", label="Comment", saved_as="ss_training_comment"
+        None, "A comment in the metadata.", label="Comment in the metadata", saved_as="ss_training_comment"
     )
 
 
@@ -72,21 +72,25 @@ class MetadataOptions:
     """What the file says about itself (modelspec)."""
 
     metadata_title: str | None = option(
-        None, "Title; not given: the output name.", label="Title", saved_as="modelspec.title"
+        None, "Title; not given: the output name.", label="Title in the metadata", saved_as="modelspec.title"
     )
-    metadata_author: str | None = option(None, "Author.", label="Author", saved_as="modelspec.author")
+    metadata_author: str | None = option(None, "Author.", label="Author in the metadata", saved_as="modelspec.author")
     metadata_description: str | None = option(
-        None, "Description.", label="Description", saved_as="modelspec.description"
+        None, "Description.", label="Description in the metadata", saved_as="modelspec.description"
     )
-    metadata_license: str | None = option(None, "Licence.", label="Licence", saved_as="modelspec.license")
-    metadata_tags: str | None = option(None, "Tags, with commas between them.", label="Tags", saved_as="modelspec.tags")
+    metadata_license: str | None = option(
+        None, "Licence.", label="Licence in the metadata", saved_as="modelspec.license"
+    )
+    metadata_tags: str | None = option(
+        None, "Tags, with commas between them.", label="Tags in the metadata", saved_as="modelspec.tags"
+    )
     metadata_usage_hint: str | None = option(
         None, "How to use the file.", label="Usage hint", level="expert", saved_as="modelspec.usage_hint"
     )
     metadata_thumbnail: str | None = option(
         None,
         "Picture file, or data URL, shown with the model.",
-        label="Thumbnail",
+        label="Thumbnail in the metadata",
         level="expert",
         saved_as="modelspec.thumbnail",
         path="file",
@@ -98,7 +102,7 @@ class MetadataOptions:
         None, "Words that call the concept.", label="Trigger phrase", saved_as="modelspec.trigger_phrase"
     )
     metadata_preprocessor: str | None = option(
-        None, "Preprocessor.", label="Preprocessor", level="expert", saved_as="modelspec.preprocessor"
+        None, "Preprocessor.", label="Preprocessor in the metadata", level="expert", saved_as="modelspec.preprocessor"
     )
     metadata_is_negative_embedding: str | None = option(
         None,

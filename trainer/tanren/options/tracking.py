@@ -15,7 +15,7 @@ class TrackingOptions:
         None, "Folder of the logs; given alone it means TensorBoard.", label="Log folder", path="folder"
     )
     log_prefix: str | None = option(None, "Put before the name of the run's log folder.", label="Log folder prefix")
-    log_with: str | None = option(None, "Tracker.", label="Tracker", choices=("tensorboard", "wandb", "all"))
+    log_with: str | None = option(None, "Tracker.", label="Experiment tracker", choices=("tensorboard", "wandb", "all"))
     log_tracker_name: str | None = option(
         None, "Name of the project in the tracker; not given: network_train.", label="Tracker project", level="expert"
     )
@@ -42,10 +42,10 @@ class ConsoleOptions:
     console_log_level: str | None = option(
         None,
         "Least important lines shown; not given: INFO.",
-        label="Log level",
+        label="Console log level",
         choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
     )
     console_log_file: str | None = option(
-        None, "Log to this file instead of the console.", label="Log file", path="file"
+        None, "Log to this file instead of the console.", label="Console log file", path="file"
     )
     console_log_simple: bool = option(False, "Plain lines without colours and bars.", label="Plain log")

@@ -16,7 +16,7 @@ class TrainingOptions:
     max_train_steps: int = option(
         1600,
         "Length in steps; one step is one update of the weights.",
-        label="Steps",
+        label="Length in steps",
         minimum=1,
         level="basic",
         saved_as="ss_max_train_steps",
@@ -24,7 +24,7 @@ class TrainingOptions:
     max_train_epochs: int | None = option(
         None,
         "Length in epochs; wins over --max_train_steps.",
-        label="Epochs",
+        label="Length in epochs",
         minimum=1,
         level="basic",
         saved_as="ss_num_epochs",
@@ -75,7 +75,7 @@ class TrainingOptions:
     seed: int | None = option(
         None,
         "Same seed, same result. Not given: a random one.",
-        label="Seed",
+        label="Training seed",
         minimum=0,
         level="basic",
         saved_as="ss_seed",

@@ -25,7 +25,7 @@ OWN = (
     Field(
         name="pictures",
         group=GROUP,
-        label="Pictures",
+        label="Training pictures",
         help="Folder with your pictures and their captions. A parent of <repeats>_<name> folders is understood too.",
         kind=PATH,
         path="folder",
@@ -34,7 +34,7 @@ OWN = (
     Field(
         name="repeats",
         group=GROUP,
-        label="Repeats",
+        label="Repeats per picture",
         help="How often each picture is seen per epoch. Empty: the number in front of the folder's name, else 10.",
         kind=INTEGER,
         minimum=1,
@@ -71,7 +71,7 @@ OWN = (
     Field(
         name="length",
         group=GROUP,
-        label="Length",
+        label="Length of the training",
         help="How many epochs or steps are trained.",
         kind=INTEGER,
         minimum=1,

@@ -160,7 +160,9 @@ class TrainForm:
         problems = Problems()
         options = self.options(raw, problems)
         if not options.get(NAME):
-            problems.add(UsageError(where=f"--{NAME}", what="The LoRA has no name yet.", fix="Type one in Name."))
+            problems.add(
+                UsageError(where=f"--{NAME}", what="The LoRA has no name yet.", fix="Type one in “Name of the LoRA”.")
+            )
         around = self.context.surroundings
         checked = check(self.command, options, policy=around.policy(), device=around.device(), problems=problems)
         return checked, options
