@@ -98,7 +98,7 @@
   /** Ask under which name, with which preview and texts a file goes to the WebUI. */
   function askUse(file, job, sample) {
     const name = el("input", { class: "tn-input", value: file.name.replace(/\.[^.]+$/, ""), required: true, maxlength: 120 });
-    const text = el("input", { class: "tn-input", value: job.activation_text || "", placeholder: t("the words that call it") });
+    const text = el("input", { class: "tn-input", value: triggerOf(job), placeholder: t("the words that call it") });
     const weight = el("input", { class: "tn-input tn-short", type: "number", min: -2, max: 2, step: 0.05, value: USUAL_WEIGHT });
     const hasPreview = el("input", { type: "checkbox" });
     hasPreview.checked = Boolean(sample);
@@ -123,6 +123,12 @@
         weight: Number(weight.value) || USUAL_WEIGHT,
       }),
     });
+  }
+
+  /** The words that the job's settings name as its trigger. */
+  function triggerOf(job) {
+    const setting = (job.settings || []).find((one) => one.name === "metadata_trigger_phrase");
+    return (setting && setting.value) || "";
   }
 
   function field(label, input) {

@@ -84,7 +84,7 @@
     const name = el("span", { class: "tn-name" });
     const facts = el("span", { class: "tn-facts-line" });
     const state = tanren.makeState();
-    const bar = tanren.makeBar(t("Progress"));
+    const bar = tanren.makeBar(t("Progress of this job"));
     const text = el("span", { class: "tn-row-text" }, el("span", { class: "tn-row-head" }, name, state.root), bar.root, facts);
     const button = el("button", { type: "button", class: "tn-job-row", on: { click: () => onSelect(id) } }, picture, text);
     tanren.setShown(picture, false);

@@ -6,6 +6,8 @@
   const el = tanren.el;
 
   const WHILE_BUSY = 1000;
+  // A set-up needs a moment to begin, and to end.
+  const SOON = 10000;
   const ELSE = 15000;
 
   let card = null;
@@ -22,6 +24,7 @@
     constructor(container) {
       this.container = container;
       this.status = null;
+      this.actedAt = -Infinity;
       this.build();
       this.poller = tanren.makePoller({ work: () => this.work(), pause: () => this.pause(), onTrouble: (trouble) => this.showTrouble(trouble) });
       new ResizeObserver(() => tanren.isDrawn(this.root) && this.poller && this.poller.wake()).observe(container);
@@ -54,7 +57,8 @@
 
     pause() {
       if (!tanren.isDrawn(this.root)) return null;
-      return this.status && isBusy(this.status) ? WHILE_BUSY : ELSE;
+      const isSoon = performance.now() - this.actedAt < SOON;
+      return isSoon || (this.status && isBusy(this.status)) ? WHILE_BUSY : ELSE;
     }
 
     show(status) {
@@ -118,6 +122,7 @@
         this.problem.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
         return;
       }
+      this.actedAt = performance.now();
       this.poller.wake();
     }
 

@@ -16,6 +16,7 @@ OPTIONS = {
     "sample_prompts": "/pictures/prompts.txt",
     "gradient_checkpointing": False,
     "optimizer_type": "AdamW8bit",
+    "metadata_trigger_phrase": "crescent",
 }
 DEFAULTS = {"seed": None, "max_token_length": 75, "lr_scheduler": "constant", "clip_skip": 1, "cache_latents": True}
 PROMPTS = [("a crescent moon over a hill, night", 42), ("a crescent on a blue flag", 43)]

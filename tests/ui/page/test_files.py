@@ -28,7 +28,8 @@ def test_use_this_epoch_asks_for_name_words_weight_and_takes_the_sample_in_sight
     row(page, "000002").get_by_role("button", name="Use this epoch").click()
     expect(page.get_by_label("Name in the WebUI")).to_have_value("crescent-000002")
     page.get_by_label("Name in the WebUI").fill("三日月")
-    page.get_by_label("Activation text").fill("crescent")
+    expect(page.get_by_label("Activation text")).to_have_value("crescent")
+    page.get_by_label("Activation text").fill("crescent moon")
     page.get_by_label("Preferred weight").fill("0.75")
     page.get_by_role("button", name="Copy it there").click()
 
@@ -38,7 +39,7 @@ def test_use_this_epoch_asks_for_name_words_weight_and_takes_the_sample_in_sight
             "file": "crescent-000002.safetensors",
             "name": "三日月",
             "preview": "crescent_000110_00_42.png",
-            "activation_text": "crescent",
+            "activation_text": "crescent moon",
             "weight": 0.75,
         }
     ]

@@ -78,7 +78,7 @@ def test_problem_stands_below_its_field_and_is_told_to_screen_readers(form):
     box = form.locator("#tanren-field-network_dim input")
     expect(box).to_have_attribute("aria-describedby", "tanren-problem-network_dim")
     expect(box).to_have_attribute("aria-invalid", "true")
-    assert note.evaluate("note => note.previousElementSibling.id") == "tanren-field-network_dim"
+    assert note.evaluate("note => note.parentElement.id") == "tanren-field-network_dim"
 
     plan(form, "<p>all right</p>")
 

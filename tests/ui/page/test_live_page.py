@@ -148,14 +148,14 @@ def test_nothing_runs_so_it_is_asked_seldom(page, world):
 
 def test_tab_that_is_not_open_asks_nothing(page, world):
     expect(detail(page).locator(".tn-sentence")).to_contain_text("step 120")
-    page.evaluate("document.querySelector('.prose').style.display = 'none'")
+    page.evaluate("document.querySelector('body > div').style.display = 'none'")
     page.wait_for_timeout(1100)
     before = len(world.asked)
     page.wait_for_timeout(1500)
     assert len(world.asked) == before
 
     world.jobs["20251009-085320-crescent"].update(step=160, points=points(160))
-    page.evaluate("document.querySelector('.prose').style.display = ''")
+    page.evaluate("document.querySelector('body > div').style.display = ''")
 
     expect(detail(page).locator(".tn-sentence")).to_contain_text("step 160")
 

@@ -81,7 +81,8 @@ def contrast(page, selector):
     """The ratio of WCAG 2.2 between an element's text and what lies behind it."""
     return page.evaluate(
         """(selector) => {
-        const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+        const parse = (text) => (text.match(/[\\d.]+/g) || [])
+            .map((part) => Number(part) * (text.startsWith("color(srgb") ? 255 : 1));
         const light = (colour) => { const [r, g, b] = colour.slice(0, 3).map((part) => { const share = part / 255;
             return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4; });
             return 0.2126 * r + 0.7152 * g + 0.0722 * b; };

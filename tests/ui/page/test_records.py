@@ -76,7 +76,7 @@ def test_settings_show_changed_ones_first_and_can_be_searched(page):
     names = section.locator("dt:visible")
 
     expect(names.first).to_have_text("train_batch_size changed")
-    expect(names.nth(9)).to_have_text("seed")
+    expect(names.nth(10)).to_have_text("seed")
     section.get_by_label("Search in these settings").fill("DIM")
     expect(names).to_have_text(["network_dim changed"])
     section.get_by_label("Search in these settings").fill("nothing like it")
