@@ -51,7 +51,8 @@
   function modelPart({ device, checkpoint, surroundings }) {
     if (!checkpoint || surroundings === "standalone") return null;
     const held = device && device.held_by_host;
-    if (held) return { text: t("held by the WebUI: {name}, {size}", { name: checkpoint.name, size: tanren.bytes(held) }) };
+    // While a training has the memory, the model is only chosen: what the process holds is not the model's.
+    if (held && checkpoint.is_loaded) return { text: t("held by the WebUI: {name}, {size}", { name: checkpoint.name, size: tanren.bytes(held) }) };
     return { text: t("the WebUI's model: {name}", { name: checkpoint.name }) };
   }
 
