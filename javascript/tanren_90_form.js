@@ -11,8 +11,8 @@
   const el = tanren.el;
 
   const AFTER_TYPING = 300;
-  // An answer with the same words as the one before changes nothing on the page. A later click has the same request id.
   const LONGEST_CHECK = 15000;
+  // An answer with the same words as the one before changes nothing on the page. A later click has the same request id.
   const LONGEST_SUBMIT = 4000;
   const FIELD = "tanren-field-";
   const NOTE = "tanren-problem-";
