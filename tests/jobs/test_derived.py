@@ -2,7 +2,7 @@ import pytest
 from tanren.files import write_json
 from tanren.folders import durable_folder
 from tanren.jobs.derived import Derived, Facts, Observer, derive
-from tanren.jobs.folder import CHECKPOINTS, ask
+from tanren.jobs.folder import CHECKPOINTS, ask, checkpoint_step
 from tanren.jobs.process import identity_of, is_alive, this_process
 from tanren.locks import Lock
 
@@ -128,6 +128,8 @@ def test_a_whole_checkpoint_makes_a_job_resumable(tmp_path):
     assert Observer(tmp_path).look() == Derived("interrupted")
     durable_folder(tmp_path / CHECKPOINTS / "step-00000010", lambda part: (part / "w").write_bytes(b"x"))
     assert Observer(tmp_path).look() == Derived("interrupted", is_resumable=True)
+    (tmp_path / CHECKPOINTS / "step-00000020").mkdir()
+    assert checkpoint_step(tmp_path) == 10
 
 
 def test_files_that_cannot_be_read_are_as_if_they_were_not_there(tmp_path):

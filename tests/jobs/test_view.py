@@ -176,6 +176,7 @@ def test_the_summary_of_a_running_job(running):
         "title": "Train a LoRA for Stable Diffusion 1.x and 2.x",
         "state": "running",
         "is_resumable": False,
+        "resume_step": None,
         "is_paused": False,
         "is_by_hand": False,
         "code": None,

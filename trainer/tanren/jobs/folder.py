@@ -138,5 +138,13 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def has_checkpoint(folder: Path) -> bool:
     """True when a whole state is there to resume from; sizes are compared, bytes when it is used."""
-    checkpoints = folder / CHECKPOINTS
-    return checkpoints.is_dir() and any(not faults_of(state, hashes=False) for state in checkpoints.glob("step-*"))
+    return checkpoint_step(folder) is not None
+
+
+def checkpoint_step(folder: Path) -> int | None:
+    """Step of the newest whole state to resume from, None without one."""
+    states = sorted((folder / CHECKPOINTS).glob("step-*"), reverse=True)
+    whole = (state for state in states if not faults_of(state, hashes=False))
+    step = next(whole, None)
+    digits = step.name.removeprefix("step-") if step else ""
+    return int(digits) if digits.isascii() and digits.isdecimal() else None

@@ -14,7 +14,19 @@ from ..masking import mask, masked, secrets_of_environment
 from ..options.convert import as_file_value
 from ..options.parse import options_by_name
 from .derived import COMPLETED, DRAFT, FAILED, INTERRUPTED, QUEUED, STALLED, STARTING, STOPPED, STOPPING, stop_wish
-from .folder import AT_ONCE, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, Spec, read_object, read_runner
+from .folder import (
+    AT_ONCE,
+    CONTROL,
+    EVENTS,
+    LOCK,
+    LOG,
+    PROGRESS,
+    RESULT,
+    Spec,
+    checkpoint_step,
+    read_object,
+    read_runner,
+)
 from .history import History, pace, points_since
 from .shelved import WATCHED, Job, Look
 from .terminal_text import read_terminal
@@ -124,6 +136,7 @@ def _summary(job: Job, look: Look) -> dict[str, Any]:
         "title": COMMANDS[spec.command].title if spec and spec.command in COMMANDS else "",
         "state": look.state,
         "is_resumable": look.is_resumable,
+        "resume_step": checkpoint_step(job.folder) if look.is_resumable else None,
         "is_paused": envelope.is_paused and look.state in (STOPPED, STOPPING),
         "is_by_hand": look.is_by_hand,
         "code": look.code,
