@@ -62,9 +62,10 @@ def copied(root):
     """The parts of the checkout that the WebUI runs, in a folder that a test may change."""
     folder = root / "extensions" / "tanren"
     folder.unlink()
-    leave_out = shutil.ignore_patterns("assets", "__pycache__", "micro", "models", "engine")
+    leave_out = shutil.ignore_patterns("assets", "__pycache__")
     shutil.copytree(ROOT / "trainer" / "tanren", folder / "trainer" / "tanren", ignore=leave_out)
     shutil.copytree(ROOT / "scripts", folder / "scripts")
+    shutil.copyfile(ROOT / "pins.txt", folder / "pins.txt")
     return folder
 
 

@@ -28,13 +28,14 @@ from .pins import TRAINER, Pins
 
 OLDEST, NEWEST = (3, 10), (3, 13)
 # Bytes to download and bytes on the disk on Linux, the packages beside torch included.
-SIZES = {"cpu": (0.4e9, 1.6e9), "cu126": (3.2e9, 7.5e9), "cu130": (2.9e9, 6.5e9), "default": (2.9e9, 6.5e9)}
+SIZES = {"cpu": (0.4e9, 1.8e9), "cu126": (3.2e9, 7.5e9), "cu130": (2.9e9, 6.5e9), "default": (2.9e9, 6.5e9)}
 UPDATE_SIZES = (0.2e9, 0.5e9)
 NAMED_IN_PLANS = ("torch", "diffusers", "transformers")
 IMPORT_NAMES = {"pillow": "PIL"}
 TRY_IMPORTS = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
 # Where pip keeps what it downloads until it is installed; in /tmp, which may be small, the CUDA parts do not fit.
 DOWNLOADS = f"{TEMP_PREFIX}downloads"
+OTHER_TORCH = "torch comes from the default index"
 SECONDS_FOR_INDEX = 6
 SECONDS_FOR_OTHER_SETUP = 3600.0
 
@@ -204,7 +205,7 @@ def _pip_command(plan: SetupPlan, say: Callable[[str], None]) -> list[str]:
     if index is not None and _answers(index):
         command += ["--extra-index-url", index]
     elif index is not None:
-        say(f"{index} cannot be reached: torch comes from the default index, in the build that is there.")
+        say(f"{index} cannot be reached: {OTHER_TORCH}, in the build that is there.")
     return [*command, *plan.pins.names(plan.sections)]
 
 

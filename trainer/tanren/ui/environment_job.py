@@ -15,7 +15,7 @@ from typing import Any
 
 from ..disk import check_free_space, free_bytes
 from ..environment import LOG, Environment, Status, managed_environment, status
-from ..environment_setup import SetupPlan, plan_setup
+from ..environment_setup import SIZES, SetupPlan, plan_setup
 from ..errors import BusyError, EnvironmentProblem, UserError
 from ..interpreters import find_interpreter
 from ..jobs.terminal_text import read_terminal
@@ -27,7 +27,7 @@ from .given_environment import Given, look_at
 from .guard import Guard
 from .host import Surroundings
 from .settings import ENVIRONMENT_FOLDER
-from .setup_progress import Progress, closing_words, progress_of
+from .setup_progress import Progress, closing_words, progress_of, takes_default_torch
 from .words import Text, Words, text
 
 LINES_SHOWN = 60
@@ -164,7 +164,8 @@ class TrainerSetup:
         lines = self._lines(environment)
         progress = progress_of(lines, environment)
         plan = self._plan_of(environment, status(environment, self._pins))
-        expected = int(plan.get("download", 0))
+        # The plan was made before the index was asked.
+        expected = int(SIZES["default"][0] if takes_default_torch(lines) else plan["download"])
         words = Words(self._surroundings.language())
         shown = {**vars(progress), "expected": expected}
         return self._shown(
@@ -237,6 +238,8 @@ def _sentence(progress: Progress, expected: int) -> Text:
         sizes = {"done": f"{progress.bytes / 1e9:.2f}", "all": f"{expected / 1e9:.1f}"}
         return text("Downloading {package}: {done} GB so far, of up to {all} GB.", package=progress.package, **sizes)
     if progress.phase == "install":
+        if not progress.package:
+            return text("Finishing the installation: {total} packages are in place.", total=progress.total)
         counts = {"done": progress.done, "total": progress.total}
         return text(
             "Installing {package}: {done} of {total} packages are in place.", package=progress.package, **counts

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..environment import Environment, packages_folder
-from ..environment_setup import DOWNLOADS
+from ..environment_setup import DOWNLOADS, OTHER_TORCH
 from ..pins import canonical
 
 Phase = Literal["start", "make", "download", "install", "try"]
@@ -63,14 +63,19 @@ def progress_of(lines: Sequence[str], environment: Environment) -> Progress:
 
 
 def downloaded_bytes(environment: Environment) -> int:
-    """Bytes of what lies in the set-up's folder for downloads."""
+    """Bytes of the packages that wait to be installed; pip keeps a second copy of each for a moment, for its cache."""
     total = 0
-    for path in (environment.folder / DOWNLOADS).rglob("*"):
+    for path in (environment.folder / DOWNLOADS).glob("pip-unpack-*/*"):
         try:
             total += path.stat().st_size if path.is_file() else 0
         except OSError:
             continue  # pip has just taken it away.
     return total
+
+
+def takes_default_torch(lines: Sequence[str]) -> bool:
+    """True when PyTorch's own index could not be reached, so that another build than the planned one comes."""
+    return any(OTHER_TORCH in line for line in lines)
 
 
 def closing_words(lines: Sequence[str]) -> tuple[str, str]:
