@@ -56,7 +56,8 @@ class World:
             "why_not": "",
             "device": {"kind": "gpu", "name": "NVIDIA GeForce RTX 3070", "total": 8_589_000_000, "free": 3_900_000_000}
             | {"held_by_host": 3_900_000_000},
-            "checkpoint": {"name": "animefull-v2.safetensors", "sentence": "a Stable Diffusion 1 model"},
+            "checkpoint": {"name": "animefull-v2.safetensors", "sentence": "a Stable Diffusion 1 model"}
+            | {"is_loaded": True},
             "environment": {"state": "ready", "why": "", "busy": False},
             "queue": {"is_paused": False},
         } | self.state

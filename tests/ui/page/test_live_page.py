@@ -49,6 +49,12 @@ def test_strip_says_device_model_and_trainer(page):
     expect(strip).to_contain_text("trainer ready")
 
 
+def test_model_that_is_put_aside_is_named_without_a_size(open_page, world):
+    world.state["checkpoint"]["is_loaded"] = False
+
+    expect(open_page().locator("#tanren-strip")).to_contain_text("the WebUI's model: animefull-v2.safetensors")
+
+
 def test_phase_with_its_count(page, world):
     job = world.jobs["20251009-085320-crescent"]
     job.update(phase="cache latents", done=11, total=11, step=0)
