@@ -110,7 +110,7 @@
   /** A setting's value as people write it. */
   tanren.valueText = function (value) {
     if (value === null || value === undefined || value === "") return "–";
-    if (typeof value === "boolean") return value ? t("yes") : t("no");
+    if (typeof value === "boolean") return value ? t("switched on") : t("switched off");
     if (Array.isArray(value)) return value.map((item) => tanren.valueText(item)).join(", ") || "–";
     if (typeof value === "object") return JSON.stringify(value);
     return String(value);

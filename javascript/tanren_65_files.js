@@ -61,6 +61,7 @@
       if (!body) return;
       await perform(async () => {
         const answer = await tanren.ask(tanren.route("jobs", job().id, "use"), body);
+        tanren.refreshLoraLists();
         const sentence = t("“{name}” is in the WebUI's list of LoRAs now.", { name: answer.name });
         const go = tanren.button(t("Try it in txt2img"), () => tryIt({ ...file, asked: { name: answer.name, activation_text: body.activation_text, weight: body.weight } }), { class: "tn-button tn-small" });
         said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence), go));
@@ -110,8 +111,8 @@
       body: [
         el("p", { class: "tn-soft" }, t("The file is copied into the WebUI's Lora folder. Nothing there is overwritten.")),
         field(t("Name in the WebUI"), name),
-        field(t("Activation text"), text),
-        field(t("Preferred weight"), weight),
+        field(t("Words that activate it"), text),
+        field(t("Weight to use it with"), weight),
         preview,
       ],
       yes: t("Copy it there"),

@@ -28,9 +28,9 @@ def test_use_this_epoch_asks_for_name_words_weight_and_takes_the_sample_in_sight
     row(page, "000002").get_by_role("button", name="Use this epoch").click()
     expect(page.get_by_label("Name in the WebUI")).to_have_value("crescent-000002")
     page.get_by_label("Name in the WebUI").fill("三日月")
-    expect(page.get_by_label("Activation text")).to_have_value("crescent")
-    page.get_by_label("Activation text").fill("crescent moon")
-    page.get_by_label("Preferred weight").fill("0.75")
+    expect(page.get_by_label("Words that activate it")).to_have_value("crescent")
+    page.get_by_label("Words that activate it").fill("crescent moon")
+    page.get_by_label("Weight to use it with").fill("0.75")
     page.get_by_role("button", name="Copy it there").click()
 
     expect(page.locator(".tn-good")).to_contain_text("“三日月” is in the WebUI's list of LoRAs now.")

@@ -26,13 +26,13 @@ def import_report(imported: Imported, words: Words) -> Html:
     )
     parts = [
         *_table(
-            words("Changed"),
-            [words("In the file"), words("Value there"), words("Here"), words("Reason")],
+            words("Taken in other words"),
+            [words("In the file"), words("Value there"), words("Taken here as"), words("Reason for it")],
             [(name, before, after, words.finished(why)) for name, before, after, why in imported.changed],
         ),
         *_table(
             words("Not taken"),
-            [words("In the file"), words("Value there"), words("Reason")],
+            [words("In the file"), words("Value there"), words("Reason for it")],
             [(name, value, words.finished(why)) for name, value, why in imported.not_taken],
         ),
         *_names(words("Taken as they are"), imported.taken),
