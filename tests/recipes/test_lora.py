@@ -6,6 +6,7 @@ import pytest
 import torch
 from recipes.training import arguments, data_folder, lasting, metadata, same_tensors, tensors, train
 from tanren.entry import main
+from tanren.jobs.folder import ask
 from tanren.plan import plan
 
 
@@ -143,6 +144,19 @@ def test_a_resumed_run_with_other_settings_or_pictures_is_refused_before_the_mod
     assert main("train_network", arguments(model, data, tmp_path / "next", learning_rate="2e-3", **state)) == 8
     told = capsys.readouterr().err.partition("This run is not the one")[2]
     assert "learning_rate: 0.001 before, 0.002 now" in told and "will be trained" not in told
+
+
+def test_a_job_that_is_stopped_while_it_loads_ends_at_once_and_can_be_continued(model, data, tmp_path, capsys):
+    job, out = tmp_path / "job", tmp_path / "out"
+    job.mkdir()
+    ask(job, ["stop"], attempt=1)
+
+    assert main("train_network", arguments(model, data, out, job_dir=job)) == 20
+
+    assert "nothing new was learnt" in json.loads((job / "result.json").read_text())["reason"]
+    assert not list(out.glob("*.safetensors"))
+    assert main("train_network", arguments(model, data, out, job_dir=job)) == 0
+    assert tensors(out / "waves.safetensors")
 
 
 def test_sampling_and_tracking_do_not_change_the_result(model, data, tmp_path):

@@ -104,7 +104,7 @@ class Session:
         self.command = command
         self.chosen = COMMANDS[command]
         self.signals = StopOnSignal()
-        self.report = Report(asked=self.signals.asked)
+        self.report = Report(asked=self.signals.asked, is_alone=process_count() == 1)
         self._job: RunningJob | None = None
         self._output_lock: Lock | None = None
         # Held until the process is gone, and with it what it keeps in the device's memory.

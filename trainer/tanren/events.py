@@ -1,9 +1,10 @@
 """What a run tells and what it may be asked.
 
 An event is a flat dict with `kind` and `time` (seconds since 1970). Kinds: phase (name, done, total; epochs too when it
-is the training), step (step, epoch, loss, average, lr, seconds, memory), epoch (step, epoch, average), validation (step,
-average), sample (file, prompt, seed, index, step), saved (file, step, epoch), warning (text), problem (code, where,
-what, why, fix), note (text), ended (state, reason). Sinks show or store them: the console, a job folder, trackers.
+is the training), step (step, epoch, loss, average, lr, seconds, memory), epoch (step, epoch, average), validation
+(step, average), sample (file, prompt, seed, index, step), saved (file, step, epoch), warning (text), problem (code,
+where, what, why, fix), note (text), ended (state, reason). Sinks show or store them: the console, a job folder,
+trackers.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .errors import UserError
+from .errors import StoppedOnRequest, UserError
 
 Event = dict[str, Any]
 Sink = Callable[[Event], None]
 REQUESTS = ("stop", "save", "sample")
+# Nothing is learnt in these, so a run that is asked to stop has nothing to save and need not wait for their end.
+BEFORE_TRAINING = ("scan", "load", "cache latents", "cache text")
 
 
 class Phase:
@@ -28,20 +31,36 @@ class Phase:
         self._tell()
 
     def advance(self, count: int = 1) -> None:
-        """Say that `count` more units are done."""
+        """Say that `count` more units are done.
+
+        Raises:
+            StoppedOnRequest: somebody asked the run to stop, and the training has not begun.
+        """
         self.done += count
         self._tell()
+        if self.name in BEFORE_TRAINING and self._report.is_alone and self._report.is_asked_to_stop():
+            raise StoppedOnRequest("Stopped before the training went on: nothing new was learnt that could be saved.")
 
     def _tell(self) -> None:
         self._report.tell("phase", name=self.name, done=self.done, total=self.total)
 
 
 class Report:
-    """Where every part of a run says what happens; knows nothing of who listens."""
+    """Where every part of a run says what happens; knows nothing of who listens.
 
-    def __init__(self, sinks: Sequence[Sink] = (), asked: Callable[[], set[str]] = set) -> None:
+    Args:
+        sinks: get every event.
+        asked: requests that came in since its last call.
+        is_alone: no other process of the run waits for this one, which may therefore end in the middle of a phase.
+    """
+
+    def __init__(
+        self, sinks: Sequence[Sink] = (), asked: Callable[[], set[str]] = set, *, is_alone: bool = True
+    ) -> None:
         self._sinks = list(sinks)
         self._asked = asked
+        self._waiting: set[str] = set()
+        self.is_alone = is_alone
 
     def add_sink(self, sink: Sink) -> None:
         """Listen to all further events."""
@@ -72,4 +91,10 @@ class Report:
 
     def asked(self) -> set[str]:
         """Requests (stop, save, sample) that came in since the last call."""
-        return self._asked()
+        waiting, self._waiting = self._waiting, set()
+        return waiting | self._asked()
+
+    def is_asked_to_stop(self) -> bool:
+        """True when "stop" is among the requests that `asked` will hand out next."""
+        self._waiting |= self._asked()
+        return "stop" in self._waiting

@@ -103,6 +103,8 @@ class Previews:
             for index, prompt in mine:
                 self._draw_one(index, prompt, suffix, step, phase)
                 phase.advance()
+                if self.report.is_alone and self.report.is_asked_to_stop():
+                    break
 
     def _draw_one(self, index: int, prompt: SamplePrompt, suffix: str, step: int, phase: Phase) -> None:
         sampler = self.options.sample_sampler if prompt.sample_sampler is None else DEFAULT
