@@ -58,6 +58,12 @@ def test_finished_sentence_is_recognised_by_its_fixed_parts():
     assert Words("en").finished("'/a' is not there.") == "'/a' is not there."
 
 
+def test_reasons_inside_of_a_finished_sentence_are_translated_too():
+    sentence = "It cannot go together with --full_bf16: weights have one precision."
+
+    assert JAPANESE.finished(sentence) == "--full_bf16 とは併用できません：重みの精度は 1 つだけです。"
+
+
 def test_finished_sentence_of_any_length_is_looked_at_quickly():
     assert JAPANESE.finished("is not there" * 100_000) == "is not there" * 100_000
 

@@ -16,6 +16,8 @@ from .fields import CHOICE, DATASET_KIND, FLAG, LIST, PROMPT, Field
 from .gradio_lines import Component
 
 SEVERAL_LINES = (LIST, PROMPT, DATASET_KIND)
+# So few choices stand side by side. WebUIs translate these, and not what a closed list shows.
+AT_A_GLANCE = 2
 WITHOUT_EFFECT = "Accepted for sd-scripts, without effect here"
 
 
@@ -64,6 +66,8 @@ def component(field: Field, value: Any = "", *, info: str | None = None, **setti
     }
     if field.kind == FLAG:
         return gr.Checkbox(value=bool(value), **common)
+    if field.kind == CHOICE and len(field.choices) <= AT_A_GLANCE:
+        return gr.Radio(choices=list(field.choices), value=shown(value), **common)
     if field.kind == CHOICE or field.suggestions:
         choices = list(field.choices or field.suggestions)
         return gr.Dropdown(choices=choices, value=shown(value), allow_custom_value=True, **common)

@@ -75,7 +75,8 @@ class Words:
     def finished(self, sentence: str) -> str:
         """A sentence whose values are filled in already, such as that of a `UserError`.
 
-        It is translated when it is in the table as it is, or when it fits a template there; else it stays.
+        It is translated when it is in the table as it is, or when it fits a template there; else it stays. Values that
+        are in the table themselves, such as reasons, are translated too.
         """
         if not self._table or not sentence:
             return sentence
@@ -87,7 +88,8 @@ class Words:
         for template in _templates(self.language):
             values = template.values_in(sentence)
             if values is not None:
-                return _filled(self._table[template.english], values)
+                shown = {name: self._table.get(value, value) for name, value in values.items()}
+                return _filled(self._table[template.english], shown)
         return sentence
 
     def table(self) -> dict[str, str]:
