@@ -174,12 +174,15 @@ def until(happened, seconds=20.0):
 
 
 def reaches(job, *states, seconds=30.0):
-    """Wait until a job stands like that."""
-    try:
-        until(lambda: job.state in states, seconds)
-    except AssertionError:
-        log = job.folder / "log.txt"
-        raise AssertionError((job.state, log.read_text("utf-8") if log.exists() else "no log")) from None
+    """Wait until a job stands like that; one that has failed for good never will."""
+
+    def has_come():
+        look = job.look()
+        failed = look.state == "failed" and look.code != 9 and "failed" not in states
+        assert not failed, (look, (job.folder / "log.txt").read_text("utf-8"))
+        return look.state in states
+
+    until(has_come, seconds)
 
 
 def trains(job, steps=1, seconds=30.0):
