@@ -6,7 +6,7 @@ import gradio as gr
 
 from . import environment_tab, jobs_tab
 from .context import Context
-from .gradio_lines import blocks, html, keep_out_of_host_config, translate
+from .gradio_lines import blocks, html, keep_out_of_host_config, translate, translate_choices
 from .html import render
 from .train_tab import TrainTab
 
@@ -31,4 +31,6 @@ def build(context: Context) -> gr.Blocks:
     keep_out_of_host_config(page)
     if context.surroundings.kind == "standalone":
         translate(page, context.words)
+    else:
+        translate_choices(page, context.words)
     return page

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..paths import asset
 from .host import Surroundings
+from .words import Words
 
 MICRO_SD = "Embedded micro-SD (tiny, for trying things out)"
 
@@ -19,11 +20,13 @@ class BaseModels:
         paths: by the text that stands in the list, in its order.
         proposed: the text to begin with.
         vae: the VAE that goes with the proposed one; empty for its own.
+        embedded: the text of the embedded model, in the language of the page.
     """
 
     paths: dict[str, str]
     proposed: str
     vae: str = ""
+    embedded: str = MICRO_SD
 
     def path(self, text: str) -> str:
         """The path a text means: that of a listed name, else the text itself."""
@@ -36,7 +39,7 @@ class BaseModels:
 
 def base_models(surroundings: Surroundings) -> BaseModels:
     """The WebUI's list with what it has loaded first, and the embedded model; nothing is loaded by asking."""
-    micro = str(asset("micro", "micro-sd.safetensors"))
+    micro, embedded = str(asset("micro", "micro-sd.safetensors")), Words(surroundings.language())(MICRO_SD)
     chosen = surroundings.checkpoint()
     paths: dict[str, str] = {}
     if chosen is not None:
@@ -44,7 +47,7 @@ def base_models(surroundings: Surroundings) -> BaseModels:
     for name, path in sorted(surroundings.checkpoints().items(), key=lambda entry: entry[0].casefold()):
         paths.setdefault(_free(name, path, paths), str(path))
     vae = str(chosen.vae_path) if chosen is not None and chosen.vae_path else ""
-    return BaseModels({**paths, MICRO_SD: micro}, next(iter(paths), MICRO_SD), vae)
+    return BaseModels({**paths, embedded: micro}, next(iter(paths), embedded), vae, embedded)
 
 
 def _free(name: str, path: Path, taken: dict[str, str]) -> str:

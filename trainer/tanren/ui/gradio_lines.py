@@ -88,14 +88,11 @@ def hidden_text(elem_id: str) -> gr.Textbox:
 def keep_out_of_host_config(page: gr.Blocks) -> None:
     """Keep the hosts from writing our defaults into ui-config.json, from where they would overrule later versions."""
     for component in page.blocks.values():
-        component.do_not_save_to_config = True
+        vars(component)["do_not_save_to_config"] = True
 
 
 def translate(page: gr.Blocks, words: Callable[[str], str]) -> None:
-    """Put the fixed texts of a page into another language; WebUIs do that themselves, from the same tables.
-
-    Values stay as they are: where a choice is shown under another text, handlers still get the English one.
-    """
+    """Put the fixed texts of a page into another language; WebUIs do that themselves, from the same tables."""
     for block in page.blocks.values():
         for name in ("label", "info", "placeholder"):
             text = getattr(block, name, None)
@@ -103,5 +100,14 @@ def translate(page: gr.Blocks, words: Callable[[str], str]) -> None:
                 setattr(block, name, words(text))
         if isinstance(block, gr.Button) and isinstance(block.value, str):
             block.value = words(block.value)
+    translate_choices(page, words)
+
+
+def translate_choices(page: gr.Blocks, words: Callable[[str], str]) -> None:
+    """Put the choices of a page into another language: WebUIs do not reach the one that a closed list shows.
+
+    Handlers still get the English values; the oldest line, which knows no texts beside values, is left as it is.
+    """
+    for block in page.blocks.values():
         if LINE > 3 and isinstance(block, (gr.Radio, gr.Dropdown)):
             block.choices = [(words(str(shown)), value) for shown, value in block.choices]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Problems, UsageError, UserError
 from . import cards, presets
-from .base_models import MICRO_SD, BaseModels, base_models
+from .base_models import BaseModels, base_models
 from .checking import Checked, check
 from .context import Context
 from .exchange import import_text
@@ -63,18 +63,18 @@ class TrainForm:
     def at_first(self) -> dict[str, Any]:
         """What the fields of a new page show: the model in use, and the preset that fits it."""
         proposed: dict[str, Any] = {}
-        if self.models.proposed != MICRO_SD:
+        if self.models.proposed != self.models.embedded:
             proposed[BASE_MODEL] = self.models.path(self.models.proposed)
             proposed |= {"vae": self.models.vae} if self.models.vae else {}
         return self._shown(presets.raw_of(self._preset_at_first(), proposed))
 
     def preset_names(self) -> list[str]:
         """The presets that can be chosen, by the text that stands in the list."""
-        return [text_of(preset) for preset in self._presets() if preset.problem is None]
+        return [self._text_of(preset) for preset in self._presets() if preset.problem is None]
 
     def preset_at_first(self) -> str:
         """The preset of a new page."""
-        return text_of(self._preset_at_first())
+        return self._text_of(self._preset_at_first())
 
     def chosen_preset(self, raw: Raw, text: str) -> dict[str, Any]:
         """What the fields show after choosing a preset; pictures, model and name stay.
@@ -97,7 +97,7 @@ class TrainForm:
         options = self.options(raw, problems)
         problems.raise_if_any()
         saved = presets.save(self.context.data_dir, name, self.command, options, replace=replace)
-        return text_of(saved)
+        return self._text_of(saved)
 
     def delete_preset(self, text: str) -> None:
         """Put one of the user's presets into the trash.
@@ -136,6 +136,14 @@ class TrainForm:
         changed = self._changed(options, preset)
         return cards.plan(checked, self.context.words, changed=changed, field_of=partial(field_of, raw))
 
+    def notice(self) -> Html:
+        """Why nothing can be started here; empty where it can."""
+        try:
+            self.context.guard.check_write()
+        except UserError as problem:
+            return refused(problem, self.context.words)
+        return Html("")
+
     def start(self, raw: Raw, request_id: str) -> Html:
         """Freeze the settings into a job, unless something is wrong; the answer for the page.
 
@@ -172,7 +180,9 @@ class TrainForm:
             base = self._preset(preset).options
         except UserError:
             return []
-        changed = [change.name for change in presets.changes(self.command, options, base)]
+        # The example brings pictures and a word along; having others than those is no change of how it is trained.
+        found = presets.changes(self.command, options, base)
+        changed = [change.name for change in found if change.name not in presets.PERSONAL]
         return list(dict.fromkeys(STANDS_FOR.get(name, name) for name in changed))
 
     def _shown(self, raw: dict[str, Any]) -> dict[str, Any]:
@@ -182,11 +192,16 @@ class TrainForm:
         return presets.presets(self.context.data_dir, self.command)
 
     def _preset(self, text: str) -> Preset:
-        found = next((preset for preset in self._presets() if text_of(preset) == text), None)
+        found = next((preset for preset in self._presets() if self._text_of(preset) == text), None)
         return presets.find(self.context.data_dir, found.id if found else text)
 
+    def _text_of(self, preset: Preset) -> str:
+        """What stands for a preset in the list; the user's are told apart from ours."""
+        words = self.context.words
+        return words("{name} (own)", name=preset.name) if preset.is_own else words(preset.name)
+
     def _preset_at_first(self) -> Preset:
-        wanted = WITHOUT_MODEL if self.models.proposed == MICRO_SD else FIRST_PRESET
+        wanted = WITHOUT_MODEL if self.models.proposed == self.models.embedded else FIRST_PRESET
         return presets.find(self.context.data_dir, wanted)
 
 
@@ -199,8 +214,3 @@ def _kept(before: Mapping[str, Any], imported: Mapping[str, Any]) -> dict[str, A
 def field_of(raw: Raw, name: str) -> str:
     """The field that stands for an option: one of the form's own questions, unless the option's own field is used."""
     return name if raw.get(name) else STANDS_FOR.get(name, name)
-
-
-def text_of(preset: Preset) -> str:
-    """What stands for a preset in the list; the user's are told apart from ours."""
-    return f"{preset.name} (own)" if preset.is_own else preset.name

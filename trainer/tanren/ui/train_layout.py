@@ -64,7 +64,7 @@ class TrainParts:
 def lay_out(command: str, words: Words) -> TrainParts:
     """Make the components, inside of whatever is open at the moment."""
     known = {field.name: field for field in (*OWN, *fields(command)) if field.name not in ASKED_OTHERWISE}
-    first = {**fill_form(command, {}), BASE_MODEL: MICRO_SD}
+    first = {**fill_form(command, {}), BASE_MODEL: words(MICRO_SD)}
     made: dict[str, Component] = {}
     guide = html(help_card(words, is_first_time=True), elem_id="tanren-guide")
     with gr.Row(elem_id="tanren-train-page"):
@@ -92,8 +92,8 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
     """What both views show; the button that reads the lists of models anew."""
     with gr.Row(elem_classes=["tanren-with-button"]):
         made[BASE_MODEL] = gr.Dropdown(
-            choices=[MICRO_SD],
-            value=MICRO_SD,
+            choices=[first[BASE_MODEL]],
+            value=first[BASE_MODEL],
             label=known[BASE_MODEL].label,
             info="A name from the list, or the path of a model file or folder.",
             allow_custom_value=True,
