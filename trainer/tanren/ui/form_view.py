@@ -71,7 +71,7 @@ def component(field: Field, value: Any = "", *, info: str | None = None, **setti
     if field.kind == CHOICE or field.suggestions:
         choices = list(field.choices or field.suggestions)
         return gr.Dropdown(choices=choices, value=shown(value), allow_custom_value=True, **common)
-    lines = {"lines": 2, "max_lines": 12} if field.kind in SEVERAL_LINES else {"max_lines": 1}
+    lines: dict[str, Any] = {"lines": 2, "max_lines": 12} if field.kind in SEVERAL_LINES else {"max_lines": 1}
     return gr.Textbox(value=shown(value), placeholder=placeholder(field), **lines, **common)
 
 

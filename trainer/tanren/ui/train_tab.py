@@ -48,7 +48,7 @@ class TrainTab:
         """Connect all events; `page.load` fills in what is known only once a browser is there."""
         parts, reads = self.parts, self.context.reads
         fields = set(parts.form.components.values())
-        every = [*parts.form.components.values(), parts.preset, parts.guide, parts.plan]
+        every = [*parts.form.components.values(), parts.preset, parts.guide, parts.plan, parts.outcome]
         listen(page.load, reads(self.open), outputs=every)
         listen(parts.view.change, reads(self.switch), [parts.view], [parts.groups])
         listen(parts.reload.click, reads(self.read_lists), outputs=[parts.form.components[BASE_MODEL]])
@@ -68,6 +68,7 @@ class TrainTab:
             self.parts.preset: gr.update(choices=self.form.preset_names(), value=preset),
             self.parts.guide: gr.update(value=help_card(self.context.words, is_first_time=is_first_time)),
             self.parts.plan: gr.update(value=self.form.plan(raw, preset)),
+            self.parts.outcome: gr.update(value=self.form.notice()),
         }
 
     def switch(self, view: str) -> Updates:
