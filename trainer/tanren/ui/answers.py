@@ -20,6 +20,7 @@ from .command_line import command_line
 from .guard import Guard, Refused
 from .host import HostCheckpoint, Surroundings
 from .samples_out import Picture, read_picture
+from .told import environment_told, job_told, problem_told
 from .words import LANGUAGES, Words, language_of
 
 LONGEST_ID = 255
@@ -95,13 +96,14 @@ def state(desk: Desk) -> dict[str, Any]:
 
 def jobs(desk: Desk) -> dict[str, Any]:
     """Every job in short."""
-    return {"jobs": [view.summary(job) for job in desk.shelf.all()]}
+    chosen = _words(desk)
+    return {"jobs": [job_told(view.summary(job), chosen) for job in desk.shelf.all()]}
 
 
 def job_detail(desk: Desk, job_id: str, since: int) -> dict[str, Any]:
     """One job in full; what its events say from byte `since` on."""
     job = known_job(desk, job_id)
-    return {**view.detail(job, since), "command_line": _command_line(job)}
+    return {**job_told(view.detail(job, since), _words(desk)), "command_line": _command_line(job)}
 
 
 def job_log(desk: Desk, job_id: str, since: int) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def act(desk: Desk, job_id: str, action: str, body: Body) -> dict[str, Any]:
     after = ACTIONS[action](desk, job, body)
     if desk.queue is not None:
         desk.queue.wake()
-    return {"ok": True, "job": view.summary(after) if after is not None else None}
+    return {"ok": True, "job": job_told(view.summary(after), _words(desk)) if after is not None else None}
 
 
 def use(desk: Desk, job_id: str, body: Body) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def try_it(desk: Desk, job_id: str, body: Body) -> dict[str, Any]:
 def environment(desk: Desk) -> dict[str, Any]:
     """How the trainer's environment stands."""
     if desk.setup is not None:
-        return desk.setup.status()
+        return environment_told(desk.setup.status(), _words(desk))
     # This program runs in it, so it cannot be made anew from here.
     return {"state": "ready", "why": "", "busy": False, "is_given": True}
 
@@ -177,11 +179,7 @@ def words(language: str) -> dict[str, Any]:
 
 def problem(error: UserError, language: str) -> dict[str, Any]:
     """A problem in the shape that all of them have, in the language of the page."""
-    chosen = Words(language)
-    content = error.as_dict()
-    for part in (content, *_parts(content)):
-        part.update({name: chosen.finished(str(part[name])) for name in ("what", "why", "fix")})
-    return {"problem": content}
+    return {"problem": problem_told(error.as_dict(), Words(language))}
 
 
 def known_job(desk: Desk, job_id: str) -> Job:
@@ -216,8 +214,8 @@ def _checkpoint(checkpoint: HostCheckpoint, *, with_path: bool) -> dict[str, Any
     return {**shown, **paths, "vae": checkpoint.vae_path.name if checkpoint.vae_path else None}
 
 
-def _parts(content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [part for part in content.get("problems", []) if isinstance(part, dict)]
+def _words(desk: Desk) -> Words:
+    return Words(desk.surroundings.language())
 
 
 def _retry(desk: Desk, job: Job, body: Body) -> Job:

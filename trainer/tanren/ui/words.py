@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from string import Formatter
 from typing import Any
 
@@ -78,19 +78,7 @@ class Words:
         It is translated when it is in the table as it is, or when it fits a template there; else it stays. Values that
         are in the table themselves, such as reasons, are translated too.
         """
-        if not self._table or not sentence:
-            return sentence
-        known = self._table.get(sentence)
-        if known is not None:
-            return known
-        if len(sentence) > LONGEST:
-            return sentence
-        for template in _templates(self.language):
-            values = template.values_in(sentence)
-            if values is not None:
-                shown = {name: self._table.get(value, value) for name, value in values.items()}
-                return _filled(self._table[template.english], shown)
-        return sentence
+        return _finished(self.language, sentence) if self._table and len(sentence) <= LONGEST else sentence
 
     def table(self) -> dict[str, str]:
         """English to this language, for the page script; empty for English."""
@@ -147,6 +135,21 @@ def _table(language: str) -> dict[str, str]:
         # A damaged translation is no reason to be without a page.
         return {}
     return {key: value for key, value in content.items() if isinstance(value, str)}
+
+
+# The sentences of a page come again and again, and each is held against hundreds of templates.
+@lru_cache(maxsize=1024)
+def _finished(language: str, sentence: str) -> str:
+    table = _table(language)
+    known = table.get(sentence)
+    if known is not None:
+        return known
+    for template in _templates(language):
+        values = template.values_in(sentence)
+        if values is not None:
+            shown = {name: table.get(value, value) for name, value in values.items()}
+            return _filled(table[template.english], shown)
+    return sentence
 
 
 @cache
