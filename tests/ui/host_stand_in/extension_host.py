@@ -127,18 +127,27 @@ class ExtensionHost:
         self.pages = []
         for callback in self.callbacks["ui_tabs"]:
             self.pages += self._report(callback) or []
-        with gr.Blocks(analytics_enabled=False) as self.demo, gr.Tabs(elem_id="tabs"):
+        # gradio's own theme asks another machine for fonts.
+        theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+        with gr.Blocks(analytics_enabled=False, theme=theme) as self.demo, gr.Tabs(elem_id="tabs"):
             with gr.Tab("txt2img", id="txt2img", elem_id="tab_txt2img"):
-                gr.Textbox(label="Prompt", elem_id="txt2img_prompt")
+                self._txt2img(gr)
             for page, title, name in self.pages:
                 with gr.Tab(title, id=name, elem_id=f"tab_{name}"):
                     page.render()
 
-    def serve(self) -> None:
+    def _txt2img(self, gr: Any) -> None:
+        gr.Textbox(label="Prompt", elem_id="txt2img_prompt")
+
+    def serve(self, port: int | None = None) -> None:
         """Start the web server and tell everybody."""
         self.demo.queue(64)
         app, *_ = self.demo.launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, allowed_paths=[str(self.root)]
+            server_name="127.0.0.1",
+            server_port=port,
+            prevent_thread_lock=True,
+            quiet=True,
+            allowed_paths=[str(self.root)],
         )
         for callback in self.callbacks["app_started"]:
             self._report(callback, self.demo, app)

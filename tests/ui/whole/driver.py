@@ -1,0 +1,173 @@
+"""Using the page with a browser, the same in all gradio lines; what went wrong on it is collected."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+ROOT = Path(__file__).parents[3]
+# Conditions are strict; a machine that is busy with other tests may take its time.
+PATIENCE = 90_000
+DESK, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+STEP = re.compile(r"step ([\d,]+) of ([\d,]+)")
+expect.set_options(timeout=PATIENCE)
+
+
+def screenshots() -> Path:
+    """Where pictures of the page are kept."""
+    folder = Path(os.environ.get("TANREN_SCREENSHOTS") or ROOT / "test-output" / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class Visit:
+    """One browser window with the page in it.
+
+    Args:
+        line: of gradio.
+        address: of the page.
+        name: the pictures' names begin with it.
+    """
+
+    def __init__(self, browser: Browser, line: int, address: str, name: str) -> None:
+        self.line, self.address, self.name = line, address, name
+        self.troubles: list[str] = []
+        self._may_fail = False
+        self._number = 0
+        self.context = browser.new_context(viewport=DESK, locale="en-US")
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.context.route("**/*", self._keep_inside)
+        self.page.on("console", lambda said: said.type == "error" and self._note(f"console: {said.text}"))
+        self.page.on("pageerror", lambda error: self._note(f"fault: {error}"))
+        self.page.on("response", lambda answer: answer.status >= 400 and self._note(f"{answer.status} {answer.url}"))
+
+    def _keep_inside(self, route: Route) -> None:
+        if urlsplit(route.request.url).hostname in (None, "127.0.0.1"):
+            route.continue_()
+        else:
+            self.troubles.append(f"asked {route.request.url}")
+            route.abort()
+
+    def _note(self, text: str) -> None:
+        if not self._may_fail:
+            self.troubles.append(text)
+
+    @contextlib.contextmanager
+    def without_server(self) -> Iterator[None]:
+        """While the program is dead, requests fail and the browser says so."""
+        self._may_fail = True
+        yield
+        self.page.wait_for_timeout(500)
+        self._may_fail = False
+
+    # ---- moving about ----
+
+    def open(self, hash: str = "") -> None:
+        """Load the page and wait until our part of it is there."""
+        self.page.goto(self.address + hash)
+        self.wait_for_page()
+
+    def wait_for_page(self) -> None:
+        self.page.wait_for_selector("#tanren-tabs", state="attached")
+        self.page.wait_for_function("window.tanren && document.querySelector('#tanren-strip').innerText !== undefined")
+
+    def open_tab(self) -> None:
+        """Go to Tanren among the WebUI's tabs; alone there is nothing to choose."""
+        if self.line != 6:
+            self.page.locator("#tabs > .tab-nav > button", has_text="Tanren").click()
+        expect(self.page.locator("#tanren-strip")).to_contain_text("trainer ready")
+        # The lists of the form are filled in when a browser opens the page.
+        expect(self.page.locator("#tanren-preset input").first).not_to_have_value("")
+
+    def inner_tab(self, title: str) -> None:
+        self.page.locator("#tanren-tabs").get_by_text(title, exact=True).first.click()
+
+    # ---- the form ----
+
+    def box(self, field: str) -> Locator:
+        return self.page.locator(f"#tanren-field-{field}").locator("textarea, input").first
+
+    def fill(self, field: str, text: str) -> None:
+        self.box(field).fill(text)
+
+    def choose(self, selector: str, text: str) -> None:
+        """Take an entry of a drop-down list."""
+        box = self.page.locator(f"{selector} input").first
+        box.click()
+        entry = self.page.locator("ul.options li, [role=option]").filter(has_text=text).filter(visible=True).first
+        entry.click()
+        expect(box).to_have_value(re.compile(re.escape(text)))
+
+    def search(self, name: str) -> None:
+        """Find one setting among all."""
+        self.page.locator("#tanren-search").locator("textarea, input").first.fill(name)
+        expect(self.page.locator("#tanren-found")).to_contain_text(re.compile(r"^[1-9]\d? of"))
+        expect(self.box(name)).to_be_visible()
+
+    @property
+    def plan(self) -> Locator:
+        return self.page.locator("#tanren-plan").first
+
+    @property
+    def start(self) -> Locator:
+        return self.page.locator("button#tanren-start, #tanren-start button").first
+
+    # ---- a job ----
+
+    @property
+    def job(self) -> Locator:
+        return self.page.locator(".tn-job")
+
+    def action(self, name: str) -> Locator:
+        return self.job.locator(f"[data-action={name}]")
+
+    def expect_state(self, word: str) -> None:
+        expect(self.job.locator(".tn-state").first).to_have_text(re.compile(word))
+
+    def step(self) -> int:
+        """The step that the job's page shows; 0 when it shows none."""
+        found = STEP.search(self.job.locator(".tn-sentence").inner_text())
+        return int(found[1].replace(",", "")) if found else 0
+
+    def points(self) -> int:
+        """How many points the loss curve has."""
+        return int(self.job.locator(".tn-canvas").first.get_attribute("data-points") or 0)
+
+    def wait_for_step(self, step: int, seconds: float = 3 * PATIENCE / 1000) -> None:
+        wait_until(lambda: self.step() >= step, f"step {step}", self.page, seconds)
+
+    def answers_dialog(self) -> None:
+        """Press the dialog's main button."""
+        self.page.locator("dialog[open] .tn-main, dialog[open] .tn-danger").last.click()
+        expect(self.page.locator("dialog[open]")).to_have_count(0)
+
+    # ---- looking ----
+
+    def keep(self, what: str, *, element: str | None = None) -> None:
+        """Keep a picture of the whole page."""
+        self._number += 1
+        path = screenshots() / f"{self.name}-{self._number:02}-{what}.png"
+        if element:
+            self.page.locator(element).first.screenshot(path=path)
+        else:
+            self.page.screenshot(path=path, full_page=True)
+
+    def close(self) -> None:
+        self.context.close()
+
+
+def wait_until(is_so: Callable[[], Any], what: str, page: Page, seconds: float = PATIENCE / 1000) -> None:
+    """Look often until something is so."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        page.wait_for_timeout(50)

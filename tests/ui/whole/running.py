@@ -1,0 +1,151 @@
+"""The page in each gradio line, started as users start it: alone, or as a tab of a WebUI; killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from gradio_pythons import python_of
+from tanren.jobs.folder import NONCE_VARIABLE
+
+ROOT = Path(__file__).parents[3]
+WEB_PAGE = ROOT / "tests" / "ui" / "host_stand_in" / "web_page.py"
+MICRO_SD = ROOT / "trainer" / "tanren" / "assets" / "micro" / "micro-sd.safetensors"
+FLAVOURS = {3: "a1111", 4: "forge"}
+ADDRESS = re.compile(r"(?:Tanren:|Running on) (http://\S+/)")
+PATIENCE = 240.0
+
+
+@dataclass
+class Surroundings:
+    """A program that shows the page.
+
+    Args:
+        line: of gradio; 6 is the standalone program, 3 and 4 are WebUIs.
+        root: its folder.
+        said: what it printed, in all its lives.
+    """
+
+    line: int
+    root: Path
+    port: int = 0
+    process: subprocess.Popen[str] | None = None
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def is_webui(self) -> bool:
+        return self.line in FLAVOURS
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.root / "tanren data"
+
+    @property
+    def lora_dir(self) -> Path:
+        return self.root / "models" / "Lora"
+
+    def prepare(self) -> None:
+        """Make its folders: a model to train on, and for a WebUI the extension."""
+        self.lora_dir.mkdir(parents=True)
+        models = self.root / "models" / "Stable-diffusion"
+        models.mkdir()
+        shutil.copyfile(MICRO_SD, models / "base.safetensors")
+        if self.is_webui:
+            (self.root / "extensions").mkdir()
+            (self.root / "extensions" / "tanren").symlink_to(ROOT)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **self.mark}
+        if self.is_webui:
+            # A WebUI knows nothing of our packages.
+            environment.pop("PYTHONPATH", None)
+        else:
+            environment["PYTHONPATH"] = str(ROOT / "trainer")
+        self.process = subprocess.Popen(
+            self._words(),
+            env=environment,
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+        said = self.process.stdout
+        assert said is not None
+        before = len(self.said)
+        threading.Thread(target=lambda: self.said.extend(iter(said.readline, "")), daemon=True).start()
+        until = time.monotonic() + PATIENCE
+        while not (found := ADDRESS.search("".join(self.said[before:]))):
+            assert self.process.poll() is None and time.monotonic() < until, "".join(self.said)
+            time.sleep(0.05)
+        assert found[1] == self.address, "".join(self.said)
+
+    def _words(self) -> list[str]:
+        if not self.is_webui:
+            folders = [f"--models-dir={self.root / 'models' / 'Stable-diffusion'}", f"--lora-dir={self.lora_dir}"]
+            flags = ["--headless", f"--port={self.port}", f"--data-dir={self.data_dir}", "--language=en", *folders]
+            return [sys.executable, "-m", "tanren", "ui", *flags]
+        flags = {"tanren_data_dir": str(self.data_dir), "tanren_venv": sys.prefix}
+        wish = {"flavour": FLAVOURS[self.line], "root": str(self.root), "port": self.port, "flags": flags}
+        return [python_of(self.line), str(WEB_PAGE), json.dumps(wish)]
+
+    def kill(self) -> None:
+        """`kill -9` of the program alone, as the system does when memory is short."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(60)
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """A variable that every descendant inherits, however it was started."""
+        return {"TANREN_TEST_ROOT": str(self.root)}
+
+    def left_over(self) -> list[str]:
+        """Processes of this program, and trainers that it ever started, which still live."""
+        found = []
+        nonces = [json.loads(path.read_text("utf-8"))["nonce"] for path in self.data_dir.rglob("runner.json")]
+        for process in psutil.process_iter():
+            try:
+                variables = process.environ()
+                ours = variables.get("TANREN_TEST_ROOT") == str(self.root) or variables.get(NONCE_VARIABLE) in nonces
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(f"{process.pid}: {' '.join(process.cmdline())}")
+            except psutil.Error:
+                continue
+        return found
+
+    def end_everything(self) -> None:
+        """For tests that failed half-way: kill whatever carries the mark."""
+        for text in self.left_over():
+            try:
+                psutil.Process(int(text.partition(":")[0])).kill()
+            except psutil.NoSuchProcess:
+                continue
+        if self.process is not None:
+            self.process.wait(60)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The jobs as the program tells them."""
+        with urllib.request.urlopen(self.address + "tanren/api/jobs", timeout=60) as answer:
+            return json.load(answer)["jobs"]
