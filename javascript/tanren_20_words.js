@@ -3,7 +3,7 @@
   "use strict";
   const tanren = window.tanren;
 
-  const UNITS = ["B", "kB", "MB", "GB", "TB"];
+  const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
   let language = "en";
   let table = {};
 
@@ -105,16 +105,16 @@
     return isNumber(seconds) ? unit(seconds, "second", seconds < 1 ? 3 : 2) : "–";
   };
 
-  /** A size in bytes, as disks and memory are sold: 1 GB is 10^9 bytes. */
+  /** A size in bytes, as the plan beside the form says it: 1 GiB is 2^30 bytes, and a card of 8 GB has 8.0 of them. */
   tanren.bytes = function (bytes) {
     if (!isNumber(bytes)) return "–";
     let size = bytes;
     let place = 0;
-    while (size >= 1000 && place < UNITS.length - 1) {
-      size /= 1000;
+    while (size >= 1024 && place < UNITS.length - 1) {
+      size /= 1024;
       place += 1;
     }
-    return `${tanren.number(size, place > 0 && size < 100 ? 1 : 0)} ${UNITS[place]}`;
+    return `${tanren.number(size, place > 0 && size < 1000 ? 1 : 0)} ${UNITS[place]}`;
   };
 
   function asDate(moment) {

@@ -96,7 +96,7 @@
     if (value === 0) return "0";
     const size = Math.abs(value);
     if (size < 0.001) return tanren.small(value);
-    if (size >= 1e6) return tanren.bytes(value).replace(/B$/, "");
+    if (size >= 1e6) return tanren.bytes(value).replace(/iB$/, "");
     return tanren.number(value, size < 0.1 ? 4 : 3);
   }
 

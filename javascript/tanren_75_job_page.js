@@ -188,7 +188,8 @@
       parts.push(tanren.stepText(job));
       if (job.epoch && job.total_epochs) parts.push(t("epoch {epoch} of {total}", { epoch: tanren.number(job.epoch), total: tanren.number(job.total_epochs) }));
     }
-    if (job.reason && (job.state === "queued" || tanren.hasEnded(job.state))) parts.push(t(job.reason));
+    // What a trainer says when it is stopped is meant for a shell, where there is no button to go on.
+    if (job.reason && ["queued", "failed", "interrupted"].includes(job.state)) parts.push(t(job.reason));
     return parts.join(" · ");
   }
 

@@ -3,8 +3,8 @@
     python extension_host.py '{"flavour": "forge", "root": "/tmp/x", "steps": ["load", "tabs", "serve"]}'
 
 `<root>/extensions` holds the extensions, folders or links. The last line that is printed is JSON: what was seen.
-Everything that happens here was seen in the running hosts: which folder is on `sys.path` and for how long, the name of a
-script's module, the order of callbacks, and that a failing callback costs its own tab only.
+Everything that happens here was seen in the running hosts: which folder is on `sys.path` and for how long, the name of
+a script's module, the order of callbacks, and that a failing callback costs its own tab only.
 """
 
 from __future__ import annotations

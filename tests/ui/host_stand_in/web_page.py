@@ -72,7 +72,7 @@ def main() -> None:
     host.decorate()
     host.load()
     if wish["flavour"] == "a1111":
-        # In the background and while the page is still being built, as the host does; Forge waits for the first picture.
+        # In the background, while the page is being built, as the host does; Forge loads at the first picture.
         threading.Thread(target=host.stand_in.get_sd_model, daemon=True).start()
     host.tabs()
     host.serve(wish["port"])

@@ -100,7 +100,7 @@ def test_every_learning_rate_has_its_line(page, canvas):
 def test_seconds_and_memory_instead_of_learning_rates(page, canvas):
     page.get_by_role("button", name="Memory used").click()
 
-    expect(page.locator(".tn-values").nth(1)).to_have_text("step 120 · memory 5.8 GB")
+    expect(page.locator(".tn-values").nth(1)).to_have_text("step 120 · memory 5.4 GiB")
     page.get_by_role("button", name="Seconds per step").click()
     expect(page.locator(".tn-values").nth(1)).to_contain_text("seconds 0.4")
 

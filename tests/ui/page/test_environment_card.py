@@ -18,7 +18,7 @@ def card(open_page, world):
 
 def test_says_what_will_be_installed_before_anything_happens(card, world):
     expect(card).to_contain_text("The trainer is not set up yet.")
-    expect(card).to_contain_text("Up to 2.9 GB are downloaded and 6.5 GB are used on the disk, in /tanren/.venv.")
+    expect(card).to_contain_text("Up to 2.7 GiB are downloaded and 6.1 GiB are used on the disk, in /tanren/.venv.")
     assert world.posted("environment/setup") == []
 
 

@@ -19,7 +19,7 @@ def test_newest_file_first_and_missing_ones_marked(page):
     expect(rows).to_have_count(2)
     expect(rows.nth(0)).to_contain_text("crescent-000002.safetensors")
     expect(rows.nth(0)).to_contain_text("epoch 2 · step 110")
-    expect(rows.nth(0)).to_contain_text("18.9 MB")
+    expect(rows.nth(0)).to_contain_text("18 MiB")
     expect(rows.nth(1)).to_contain_text("not there any more")
     expect(rows.nth(1).get_by_role("button", name="Use this epoch")).to_have_count(0)
 

@@ -38,14 +38,14 @@ def test_running_job_is_shown_without_a_click_where_there_is_room(page):
     expect(job.locator(".tn-sentence")).to_have_text("Training steps · step 120 of 275 · epoch 3 of 5")
     expect(job.locator(".tn-facts")).to_contain_text("1 min 5 sec, until")
     expect(job.locator(".tn-facts")).to_contain_text("0.42 sec")
-    expect(job.locator(".tn-facts")).to_contain_text("5.8 GB")
+    expect(job.locator(".tn-facts")).to_contain_text("5.4 GiB")
 
 
 def test_strip_says_device_model_and_trainer(page):
     strip = page.locator("#tanren-strip")
 
-    expect(strip).to_contain_text("NVIDIA GeForce RTX 3070 · 3.9 GB free of 8.6 GB")
-    expect(strip).to_contain_text("held by the WebUI: animefull-v2.safetensors, 3.9 GB")
+    expect(strip).to_contain_text("NVIDIA GeForce RTX 3070 · 3.6 GiB free of 8 GiB")
+    expect(strip).to_contain_text("held by the WebUI: animefull-v2.safetensors, 3.6 GiB")
     expect(strip).to_contain_text("trainer ready")
 
 
