@@ -116,7 +116,7 @@ def test_texts_that_stand_in_tables_are_translated(tmp_path):
     texts = {getattr(preset, name) for preset in kept for name in presets.TEXTS}
     texts |= {text for setting in settings.SETTINGS for text in (setting.label, setting.info)}
     texts |= {text for step in help_card.STEPS for text in step} | {part for _, part in trained_parts.PARTS}
-    texts |= set(cards.LEVELS.values())
+    texts |= set(cards.LEVELS.values()) | {command.title for command in COMMANDS.values()}
 
     assert len(kept) >= 5
     assert untranslated(texts - {""}) == []
