@@ -47,13 +47,13 @@
 
     function buttonsOf(file) {
       const copy = file.path ? [tanren.copyButton(t("Copy path"), () => file.path)] : [];
-      if (file.exists === false || !tanren.isInHost() || !tanren.mayWrite()) return copy;
-      const small = { class: "tn-button tn-small" };
-      return [
-        tanren.button(t("Use this epoch"), () => use(file), { class: "tn-button tn-small tn-main" }),
-        tanren.button(t("Try it in txt2img"), () => tryIt(file), small),
-        ...copy,
-      ];
+      if (file.exists === false || !tanren.mayWrite()) return copy;
+      const usable = tanren.button(t("Use this epoch"), () => use(file), { class: "tn-button tn-small tn-main" });
+      return tanren.isInHost() ? [usable, tryButton(file), ...copy] : [usable, ...copy];
+    }
+
+    function tryButton(file) {
+      return tanren.button(t("Try it in txt2img"), () => tryIt(file), { class: "tn-button tn-small" });
     }
 
     async function use(file) {
@@ -61,11 +61,18 @@
       if (!body) return;
       await perform(async () => {
         const answer = await tanren.ask(tanren.route("jobs", job().id, "use"), body);
+        if (!tanren.isInHost()) {
+          tanren.memory.set("lora-folder", body.folder);
+          return good(t("It is copied: {path}", { path: answer.path }), tanren.copyButton(t("Copy path"), () => answer.path));
+        }
         tanren.refreshLoraLists();
-        const sentence = t("“{name}” is in the WebUI's list of LoRAs now.", { name: answer.name });
-        const go = tanren.button(t("Try it in txt2img"), () => tryIt({ ...file, asked: { name: answer.name, activation_text: body.activation_text, weight: body.weight } }), { class: "tn-button tn-small" });
-        said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence), go));
+        const asked = { name: answer.name, activation_text: body.activation_text, weight: body.weight };
+        return good(t("“{name}” is in the WebUI's list of LoRAs now.", { name: answer.name }), tryButton({ ...file, asked }));
       });
+    }
+
+    function good(sentence, ...more) {
+      said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence), ...more));
     }
 
     function tryIt(file) {
@@ -73,7 +80,7 @@
         const answer = await tanren.ask(tanren.route("jobs", job().id, "try"), { file: file.name, ...file.asked });
         const isThere = tanren.putIntoPrompt(answer.prompt);
         const sentence = isThere ? t("The prompt of txt2img has it now.") : t("This page has no txt2img prompt. The text is: {prompt}", { prompt: answer.prompt });
-        said.replaceChildren(el("div", { class: "tn-card tn-good" }, el("p", {}, tanren.symbol("completed"), sentence)));
+        good(sentence);
       });
     }
 
@@ -96,11 +103,12 @@
     return parts.join(" · ") || "–";
   }
 
-  /** Ask under which name, with which preview and texts a file goes to the WebUI. */
+  /** Ask under which name, with which preview and texts a file goes to the WebUI; alone, to which folder. */
   function askUse(file, job, sample) {
     const name = el("input", { class: "tn-input", value: file.name.replace(/\.[^.]+$/, ""), required: true, maxlength: 120 });
     const text = el("input", { class: "tn-input", value: triggerOf(job), placeholder: t("the words that call it") });
     const weight = el("input", { class: "tn-input tn-short", type: "number", min: -2, max: 2, step: 0.05, value: USUAL_WEIGHT });
+    const folder = el("input", { class: "tn-input", value: tanren.memory.get("lora-folder") || tanren.surroundings.lora_folder || "", required: true, spellcheck: false });
     const hasPreview = el("input", { type: "checkbox" });
     hasPreview.checked = Boolean(sample);
     const preview = sample
@@ -109,8 +117,7 @@
     return tanren.askUser({
       title: t("Use {file}", { file: file.name }),
       body: [
-        el("p", { class: "tn-soft" }, t("The file is copied into the WebUI's Lora folder. Nothing there is overwritten.")),
-        field(t("Name in the WebUI"), name),
+        ...whereTo(name, folder),
         field(t("Words that activate it"), text),
         field(t("Weight to use it with"), weight),
         preview,
@@ -118,12 +125,26 @@
       yes: t("Copy it there"),
       read: () => ({
         file: file.name,
+        ...(tanren.isInHost() ? {} : { folder: folder.value.trim() }),
         name: name.value.trim(),
         preview: sample && hasPreview.checked ? sample.file : null,
         activation_text: text.value.trim(),
         weight: Number(weight.value) || USUAL_WEIGHT,
       }),
     });
+  }
+
+  /** The WebUI knows its folder; alone, the user says which one it is. */
+  function whereTo(name, folder) {
+    const about = (sentence) => el("p", { class: "tn-soft" }, sentence);
+    if (tanren.isInHost()) {
+      return [about(t("The file is copied into the WebUI's Lora folder. Nothing there is overwritten.")), field(t("Name in the WebUI"), name)];
+    }
+    return [
+      about(t("The file is copied, with its preview and its words beside it. Nothing there is overwritten.")),
+      field(t("Folder of the LoRAs you use"), folder),
+      field(t("Name of the copy"), name),
+    ];
   }
 
   /** The words that the job's settings name as its trigger. */

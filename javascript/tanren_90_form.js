@@ -70,6 +70,12 @@
     button.click();
   }
 
+  /** Keep what stands in the form, for this browser tab: a page that is opened again is filled with it. */
+  function keepDraft(plan) {
+    const said = plan.querySelector("[data-draft]");
+    if (said) tanren.memory.set("draft", said.dataset.draft || null);
+  }
+
   function noticeAnswer(plan) {
     const said = plan.querySelector("[data-answer]");
     if (!said || said.dataset.answer === seenAnswer) return;
@@ -88,6 +94,7 @@
   function showPlan() {
     const plan = byId("tanren-plan");
     if (!plan) return;
+    keepDraft(plan);
     noticeAnswer(plan);
     showProblems(plan);
     showChanged(plan);

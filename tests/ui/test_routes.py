@@ -18,6 +18,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from tanren import __version__
+from tanren.errors import UsageError
+from tanren.formats.safetensors_header import header_bytes, lay_out
 from tanren.jobs.shelf import Shelf
 from tanren.ui import answers, routes
 from tanren.ui.access import Access
@@ -83,6 +85,12 @@ def sample(job, name="e1.png", **pictured):
     Image.new("RGB", (8, 8), "red").save(folder / name, "PNG", pnginfo=info, **pictured)
     tell(job, {"kind": "sample", "file": str(folder / name), "prompt": "a red square", "seed": 1, "step": 1})
     return folder / name
+
+
+def write_lora(path, metadata):
+    entries = lay_out([("lora_unet_mid_block.lora_down.weight", "F16", (4, 8))])
+    path.write_bytes(header_bytes(metadata, entries) + bytes(64))
+    return path
 
 
 def tell(job, event):
@@ -240,6 +248,33 @@ def test_without_a_webui_nothing_is_put_into_use(shelf, job):
     answer = client(shelf).post(f"/tanren/api/jobs/{job.id}/use", json={"file": "x.safetensors"})
     assert answer.status_code == 400
     assert answer.json()["problem"]["what"] == "The job has no such file (any more)."
+
+
+def test_a_file_is_copied_to_the_folder_that_the_user_names(shelf, job, tmp_path):
+    weights = write_lora(tmp_path / "moon.safetensors", {})
+    tell(job, {"kind": "saved", "file": str(weights), "step": 1, "epoch": 1})
+    address, chosen = f"/tanren/api/jobs/{job.id}/use", tmp_path / "new" / "LoRAs 学習"
+    page = client(shelf)
+
+    answer = page.post(address, json={"file": "moon.safetensors", "folder": f'"{chosen}"'}).json()
+    refused = page.post(address, json={"file": "moon.safetensors", "folder": "https://example.org/x"}).json()
+
+    assert answer["path"] == str(chosen / "moon.safetensors")
+    assert (chosen / "moon.safetensors").read_bytes() == weights.read_bytes()
+    assert refused["problem"]["where"] == "folder"
+    assert "it is an address, not a path" in refused["problem"]["why"] + refused["problem"]["what"]
+
+
+def test_a_file_is_copied_only_into_folders_that_are_allowed(shelf, job, tmp_path):
+    weights = write_lora(tmp_path / "moon.safetensors", {})
+    tell(job, {"kind": "saved", "file": str(weights), "step": 1, "epoch": 1})
+    allowed = tmp_path / "allowed"
+    desk = Desk(Standalone(shelf.data_dir, allowed=[allowed]), shelf, Guard(Access(is_public=False)))
+    for folder in (tmp_path / "other", allowed / ".." / "other"):
+        with pytest.raises(UsageError, match="outside"):
+            answers.use(desk, job.id, {"file": "moon.safetensors", "folder": str(folder)})
+    assert not (tmp_path / "other").exists()
+    assert answers.use(desk, job.id, {"file": "moon.safetensors", "folder": str(allowed / "in")})["name"] == "moon"
 
 
 # Who is let in

@@ -73,10 +73,25 @@ def test_try_it_writes_into_the_prompt_as_the_webui_wants_it(open_page, world):
     expect(page.locator("#txt2img_prompt textarea")).to_have_value("a hill, night, <lora:moon:0.8> crescent")
 
 
-def test_standalone_has_no_webui_to_copy_to(open_page, world):
-    world.state["surroundings"] = "standalone"
+def test_standalone_copies_to_a_folder_that_the_user_names_once(open_page, world):
+    world.state |= {"surroundings": "standalone", "lora_folder": None}
     page = open_page()
-
-    expect(row(page, "000002").get_by_role("button", name="Copy path")).to_be_visible()
-    expect(page.get_by_role("button", name="Use this epoch")).to_have_count(0)
     expect(page.get_by_role("button", name="Try it in txt2img")).to_have_count(0)
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    page.get_by_role("button", name="Copy it there").click()
+    expect(page.locator("dialog")).to_be_visible()
+    page.get_by_label("Folder of the LoRAs you use").fill("/webui/models/Lora")
+    page.get_by_role("button", name="Copy it there").click()
+
+    expect(page.locator(".tn-good")).to_contain_text("It is copied: /lora/crescent-000002.safetensors")
+    assert world.posted("/use")[0]["folder"] == "/webui/models/Lora"
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    expect(page.get_by_label("Folder of the LoRAs you use")).to_have_value("/webui/models/Lora")
+
+
+def test_standalone_proposes_the_folder_it_was_started_with(open_page, world):
+    world.state |= {"surroundings": "standalone", "lora_folder": "/models/Lora 学習"}
+    page = open_page()
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+
+    expect(page.get_by_label("Folder of the LoRAs you use")).to_have_value("/models/Lora 学習")

@@ -89,6 +89,7 @@ def state(desk: Desk) -> dict[str, Any]:
         "device": asdict(device) if device else None,
         "checkpoint": _checkpoint(checkpoint, with_path=not around.is_public) if checkpoint else None,
         "is_generating": around.is_generating(),
+        "lora_folder": _lora_folder(around),
         "environment": environment(desk),
         "queue": {"is_paused": bool(desk.queue and desk.queue.paused)},
     }
@@ -205,6 +206,12 @@ def _why_not(around: Surroundings) -> str:
     words, access = Words(around.language()), around.access
     why = words("Others may be able to reach this page: {reason}.", reason=words(access.why))
     return f"{why} {words(access.opt_in)}"
+
+
+def _lora_folder(around: Surroundings) -> str | None:
+    """Where finished LoRAs go, told to nobody who comes from elsewhere."""
+    folder = around.lora_dir()
+    return str(folder) if folder and not around.is_public else None
 
 
 def _checkpoint(checkpoint: HostCheckpoint, *, with_path: bool) -> dict[str, Any]:

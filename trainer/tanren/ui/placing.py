@@ -11,8 +11,10 @@ from typing import Any
 from ..errors import UsageError
 from ..jobs import view
 from ..jobs.shelf import Job
+from ..paths import resolve_user_path
 from .host import Surroundings
 from .use_epoch import USUAL_WEIGHT, Card, UsedEpoch, prompt_for, use_epoch
+from .values import unquoted
 
 LONGEST_TEXT, STRONGEST = 2000, 10.0
 SEARCHED = 20_000
@@ -22,10 +24,12 @@ def use(surroundings: Surroundings, job: Job, body: Mapping[str, Any]) -> UsedEp
     """Copy a file of a job into the LoRA folder.
 
     Args:
-        body: `file`, and what the user wrote beside it: `name`, `preview` (a sample), `activation_text`, `weight`.
+        body: `file`, and what the user wrote beside it: `name`, `preview` (a sample), `activation_text`, `weight`; and
+            `folder`, which counts where no WebUI says where its LoRAs are.
 
     Raises:
-        UsageError: the job has no such file or sample, or a value is of another kind.
+        UsageError: the job has no such file or sample, a value is of another kind, or the folder is none that may be
+            written to.
     """
     preview = _text(body, "preview")
     return use_epoch(
@@ -34,6 +38,7 @@ def use(surroundings: Surroundings, job: Job, body: Mapping[str, Any]) -> UsedEp
         name=_text(body, "name").strip(),
         card=_card(body),
         preview=view.sample_path(job, preview) if preview else None,
+        folder=_folder(surroundings, body),
     )
 
 
@@ -56,6 +61,14 @@ def _copy_in_use(surroundings: Surroundings, weights: Path) -> Path | None:
         if path.is_file() and path.stat().st_size == size and filecmp.cmp(weights, path, shallow=False):
             return path
     return None
+
+
+def _folder(surroundings: Surroundings, body: Mapping[str, Any]) -> Path | None:
+    """Where the user wants the copy; None for the folder that is known."""
+    text = unquoted(_text(body, "folder").strip())
+    if not text or surroundings.kind != "standalone":
+        return None
+    return resolve_user_path(text, "new folder", where="folder", policy=surroundings.policy())
 
 
 def _card(body: Mapping[str, Any]) -> Card:
