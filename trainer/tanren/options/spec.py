@@ -87,12 +87,23 @@ class Conflicts:
     warns: bool = False
 
 
-@cache
-def options_of(group: type) -> tuple[Option, ...]:
-    """The options of a group, in the order they are declared.
+@dataclass(frozen=True)
+class Refuses:
+    """`option` must not be set for what this command trains; with `warns` it is said to change nothing."""
 
-    Kept, because a live check asks for them many times and reading the annotations of all groups takes 10 ms.
-    """
+    option: str
+    because: str
+    warns: bool = False
+
+
+def options_of(group: type) -> tuple[Option, ...]:
+    """The options of a group, in the order they are declared."""
+    return _declared(group)
+
+
+@cache
+def _declared(group: type) -> tuple[Option, ...]:
+    """Kept, because a live check asks for them many times and reading the annotations of all groups takes 10 ms."""
     hints = get_type_hints(group)
     declared = [(part, part.metadata.get("option")) for part in dataclasses.fields(group)]
     return tuple(Option(part.name, group, hints[part.name], part.default, text) for part, text in declared if text)
