@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -12,6 +14,7 @@ from tanren.paths import asset
 from tanren.ui.access import Access
 from tanren.ui.base_models import MICRO_SD, BaseModels, base_models
 from tanren.ui.context import Context
+from tanren.ui.form_view import shown
 from tanren.ui.guard import Guard, Refused
 from tanren.ui.host_standalone import Standalone
 from tanren.ui.settings_files import CONFIG, DATASET, PROMPT, SHELL
@@ -101,6 +104,33 @@ def test_what_differs_from_the_preset_is_named_by_its_field(form, ready):
     plan = form.plan({**ready, "network_dim": "99", "length": "7"}, QUICK)
 
     assert 'data-changed="network_dim length"' in plan
+
+
+def test_a_reloaded_page_shows_what_was_in_the_form(form, ready):
+    raw = {**form.chosen_preset(ready, CHARACTER), "network_dim": "12", "enable_bucket": False}
+    draft = html.unescape(re.search('data-draft="([^"]*)"', form.plan(raw, CHARACTER))[1])
+
+    opened, preset = form.opened(draft)
+
+    assert preset == CHARACTER
+    assert {name: shown(value) for name, value in opened.items()} == {name: shown(raw[name]) for name in opened}
+
+
+@pytest.mark.parametrize("draft", ["", "{", "[1]", '{"fields": 3}', "[" * 100_000])
+def test_what_is_no_draft_leads_to_the_usual_proposal(form, draft):
+    assert form.opened(draft) == (form.at_first(), QUICK)
+
+
+def test_a_draft_can_only_fill_fields(form):
+    raw, preset = form.opened('{"preset": ["x"], "fields": {"job_dir": "/x", "network_dim": {"a": 1}, "seed": "7"}}')
+
+    assert preset == ""
+    assert "job_dir" not in raw
+    assert (raw["network_dim"], raw["seed"]) == (form.usual["network_dim"], "7")
+
+
+def test_what_the_page_proposed_itself_is_no_draft(form):
+    assert 'data-draft=""' in form.plan(form.at_first(), QUICK, is_draft=False)
 
 
 def test_the_plan_says_what_will_happen(form, ready):

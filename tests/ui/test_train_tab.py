@@ -138,6 +138,21 @@ def test_a_preset_sets_the_form_and_what_is_changed_afterwards_is_marked(page, p
     expect(page.locator("#tanren-field-length")).not_to_contain_text("changed from the preset")
 
 
+def test_a_reload_loses_nothing_that_was_typed(page, pictures):
+    choose(page, "Character · 8 GB")
+    expect(field(page, "resolution")).to_have_value("512,512")
+    fill(page, pictures=pictures, output_name="half filled", resolution="640")
+    page.wait_for_function("(sessionStorage.getItem('tanren.draft') || '').includes('half filled')")
+
+    page.reload()
+
+    expect(field(page, "output_name")).to_have_value("half filled")
+    expect(field(page, "pictures")).to_have_value(pictures)
+    expect(field(page, "resolution")).to_have_value("640")
+    expect(page.locator("#tanren-preset input")).to_have_value("Character · 8 GB")
+    expect(page.locator("#tanren-field-resolution")).to_contain_text("changed from the preset")
+
+
 def test_all_settings_are_other_fields_of_the_same_form(page, pictures, served):
     fill(page, pictures=pictures, output_name="both views", length="2")
     page.get_by_text("All settings").first.click()

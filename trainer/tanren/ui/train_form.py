@@ -14,6 +14,7 @@ from . import cards, presets
 from .base_models import BaseModels, base_models
 from .checking import Checked, check
 from .context import Context
+from .draft import draft_text, read_draft
 from .exchange import import_text
 from .html import Html, render
 from .import_report import import_report
@@ -25,6 +26,8 @@ from .simple_view import STANDS_FOR, fill_form, read_form
 
 BASE_MODEL, NAME = "pretrained_model_name_or_path", "output_name"
 FIRST_PRESET, WITHOUT_MODEL = "built-in/character-8gb", "built-in/quick-try"
+# The page script keeps the draft and hands it back when the page is opened again.
+KEPT = '<div data-draft="{draft}">{plan}</div>'
 REFUSED = '<div class="tanren-refused" data-started="">{problem}</div>'
 STARTED = '<div class="tanren-started" role="status" data-started="{id}"><p>{text}</p></div>'
 
@@ -67,6 +70,23 @@ class TrainForm:
             proposed[BASE_MODEL] = self.models.path(self.models.proposed)
             proposed |= {"vae": self.models.vae} if self.models.vae else {}
         return self._shown(presets.raw_of(self._preset_at_first(), proposed))
+
+    @cached_property
+    def usual(self) -> dict[str, Any]:
+        """What the fields hold when nobody did anything."""
+        return fill_form(self.command, {})
+
+    def opened(self, draft: str) -> tuple[dict[str, Any], str]:
+        """What the fields of a page that was just opened show, and the preset.
+
+        Args:
+            draft: what the browser kept of the form, or an empty text.
+        """
+        kept = read_draft(draft, self.usual)
+        if kept is None:
+            return self.at_first(), self.preset_at_first()
+        raw = {**self.usual, **kept.fields}
+        return {**raw, BASE_MODEL: raw[BASE_MODEL] or self.models.proposed}, kept.preset
 
     def preset_names(self) -> list[str]:
         """The presets that can be chosen, by the text that stands in the list."""
@@ -130,11 +150,18 @@ class TrainForm:
         problems.raise_if_any()
         return written(self.command, options, kind)
 
-    def plan(self, raw: Raw, preset: str) -> Html:
-        """The plan of what the form would do, its problems, and what was changed after choosing the preset."""
+    def plan(self, raw: Raw, preset: str, *, is_draft: bool = True) -> Html:
+        """The plan of what the form would do, its problems, and what was changed after choosing the preset.
+
+        Args:
+            raw: values of the fields.
+            preset: text of the preset in the list.
+            is_draft: somebody did something; what the page proposed itself is proposed anew the next time.
+        """
         checked, options = self._checked(raw)
         changed = self._changed(options, preset)
-        return cards.plan(checked, self.context.words, changed=changed, field_of=partial(field_of, raw))
+        shown = cards.plan(checked, self.context.words, changed=changed, field_of=partial(field_of, raw))
+        return render(KEPT, draft=draft_text(raw, preset, self.usual) if is_draft else "", plan=shown)
 
     def notice(self) -> Html:
         """Why nothing can be started here; empty where it can."""

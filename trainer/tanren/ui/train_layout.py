@@ -41,6 +41,7 @@ class TrainParts:
         plan: what the newest check says.
         outcome: what the newest start said.
         request: id of the next start.
+        draft: what the browser kept of the form.
         check, start: buttons; the first is pressed by the page script.
         reload: button that reads the lists of models anew.
         guide: the first steps.
@@ -55,6 +56,7 @@ class TrainParts:
     plan: Component
     outcome: Component
     request: Component
+    draft: Component
     check: Component
     start: Component
     reload: Component
@@ -84,8 +86,21 @@ def lay_out(command: str, words: Words) -> TrainParts:
             plan = html(render("<p>{text}</p>", text=words("The plan appears here.")), elem_id="tanren-plan")
             start = gr.Button("Start training", variant="primary", elem_id="tanren-start")
             outcome = html(elem_id="tanren-outcome")
-    request, check = hidden_text("tanren-request"), hidden_button("tanren-check")
-    return TrainParts(FormView(made), first, groups, view, preset, plan, outcome, request, check, start, reload, guide)
+    return TrainParts(
+        form=FormView(made),
+        first=first,
+        groups=groups,
+        view=view,
+        preset=preset,
+        plan=plan,
+        outcome=outcome,
+        request=hidden_text("tanren-request"),
+        draft=hidden_text("tanren-draft"),
+        check=hidden_button("tanren-check"),
+        start=start,
+        reload=reload,
+        guide=guide,
+    )
 
 
 def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[str, Component]) -> Component:

@@ -20,6 +20,10 @@ Values = Mapping[Component, Any]
 Updates = dict[Component, Any]
 
 
+# What the page script keeps of a form; it may not be loaded yet when the page is filled in.
+KEPT_DRAFT = """() => {
+    try { return [window.sessionStorage.getItem("tanren.draft") || ""]; } catch (error) { return [""]; }
+}"""
 # Every answer to a check is another one for the page script, which then knows that the next check may be asked for.
 ANSWER = '<div data-answer="{id}">{plan}</div>'
 
@@ -49,7 +53,7 @@ class TrainTab:
         parts, reads = self.parts, self.context.reads
         fields = set(parts.form.components.values())
         every = [*parts.form.components.values(), parts.preset, parts.guide, parts.plan, parts.outcome]
-        listen(page.load, reads(self.open), outputs=every)
+        listen(page.load, reads(self.open), [parts.draft], every, js=KEPT_DRAFT)
         listen(parts.view.change, reads(self.switch), [parts.view], [parts.groups])
         listen(parts.reload.click, reads(self.read_lists), outputs=[parts.form.components[BASE_MODEL]])
         listen(parts.check.click, reads(self.check), fields | {parts.preset}, [parts.plan], newest_wins=True)
@@ -57,17 +61,17 @@ class TrainTab:
         self.presets.connect()
         self.exchange.connect()
 
-    def open(self) -> Updates:
-        """Fill a page that was just opened."""
+    def open(self, draft: str) -> Updates:
+        """Fill a page that was just opened: with what this browser tab had in the form, or with a proposal."""
         self.form.read_lists()
-        raw, preset = self.form.at_first(), self.form.preset_at_first()
+        raw, preset = self.form.opened(draft or "")
         is_first_time = not self.context.shelf.all()
         return {
             **self.parts.form.filled(raw, self.parts.first),
             self.parts.form.components[BASE_MODEL]: self._base_model(raw[BASE_MODEL]),
             self.parts.preset: gr.update(choices=self.form.preset_names(), value=preset),
             self.parts.guide: gr.update(value=help_card(self.context.words, is_first_time=is_first_time)),
-            self.parts.plan: gr.update(value=self.form.plan(raw, preset)),
+            self.parts.plan: gr.update(value=self.form.plan(raw, preset, is_draft=bool(draft))),
             self.parts.outcome: gr.update(value=self.form.notice()),
         }
 
