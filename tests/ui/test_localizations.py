@@ -31,9 +31,9 @@ AS_TYPED = frozenset(
 # Words that mean the same wherever a page shows them, so that it does no harm when the WebUI reads them too.
 SUIT_EVERYWHERE = {
     *("draft", "queued", "starting", "running", "stopping", "completed", "stopped", "failed", "interrupted"),
-    *("chart", "changed", "smoothed", "seconds", "memory", "setting", "epochs", "steps", "WIDTH,HEIGHT", "LOW,HIGH"),
+    *("chart", "changed", "smoothed", "seconds", "memory", "setting", "epochs", "steps", "stop", "skip"),
     *("Copied", "Drafts", "Learned", "Preparing", "Prompt:", "Smoothing", "U-Net", "Unknown.", "Validating", "Where:"),
-    *("Why:", "Author.", "Description.", "Licence.", "Preprocessor.", "Tracker."),
+    *("WIDTH,HEIGHT", "LOW,HIGH", "Why:", "Author.", "Description.", "Licence.", "Preprocessor.", "Tracker."),
 }
 # Put together from parts that each stand elsewhere in the sources.
 ASSEMBLED = {
