@@ -10,25 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
-from tanren.verification import find_browser
 
 pytest.importorskip("gradio", minversion="6")
 pytest.importorskip("playwright")
 
-from playwright.sync_api import sync_playwright
 from ui.serving import serve
 
 pytestmark = pytest.mark.browser
 TOKEN = "canary-0123456789abcdef"
 OF_ONE_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @contextlib.contextmanager

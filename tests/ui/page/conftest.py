@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tanren.verification import find_browser
 from ui.page.serving import PageServer, World
 from ui.page.stories import others, shelf, training
-
-
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

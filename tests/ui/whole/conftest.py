@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tanren.verification import find_browser
 from ui.whole.driver import Visit
 from ui.whole.pictures import draw_pictures
 from ui.whole.running import Surroundings
-
-
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture
