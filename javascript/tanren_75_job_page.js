@@ -175,6 +175,7 @@
     const parts = [t(job.title || job.command || ""), job.device, t("made {moment}", { moment: tanren.moment(job.created) })];
     if (job.is_by_hand) parts.push(t("started at a shell"));
     if (job.attempt > 1) parts.push(t("attempt {attempt}", { attempt: tanren.number(job.attempt) }));
+    if (job.released && job.released.freed) parts.push(t("the WebUI's model {name} was put aside, which freed {size}", { name: job.released.model, size: tanren.bytes(job.released.freed) }));
     return parts.filter(Boolean).join(" · ");
   }
 

@@ -12,8 +12,10 @@ import pytest
 from model_files import write_model
 from tanren.errors import BusyError
 from tanren.jobs.shelf import Shelf
+from tanren.ui.answers import Desk, job_detail
 from tanren.ui.checkpoint_lease import CheckpointLease, being_trained, hold_early, released_for
 from tanren.ui.generation_gate import ANNOUNCED_SECONDS, Gate
+from tanren.ui.guard import Guard
 from tanren.ui.host import LEASE_MARKER, detect
 from tanren.ui.words import text
 from ui.host_stand_in.host_modules import FLAVOURS, MODEL_BYTES, running
@@ -69,6 +71,16 @@ def test_the_model_is_given_back_and_what_that_freed_is_measured(host, lease, jo
     assert (freed["model"], freed["kind"]) == ("base", "ram")
     assert freed["freed"] > MODEL_BYTES * 0.8
     assert lease.holder == job.id
+
+
+def test_the_page_of_the_job_is_told_what_was_freed(host, lease, surroundings, job, tmp_path):
+    desk = Desk(surroundings, Shelf(tmp_path / "data"), Guard(surroundings.access))
+    assert job_detail(desk, job.id, 0)["released"] is None
+    host.load_for_picture()
+
+    lease.before_start(job)
+
+    assert job_detail(desk, job.id, 0)["released"]["model"] == "base"
 
 
 def test_the_model_comes_back_when_the_job_has_ended(host, lease, surroundings, job):

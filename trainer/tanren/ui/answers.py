@@ -16,6 +16,7 @@ from ..jobs.shelf import Job, Shelf
 from ..masking import mask
 from . import placing
 from .checking import check
+from .checkpoint_lease import released_for
 from .command_line import command_line
 from .guard import Guard, Refused
 from .host import HostCheckpoint, Surroundings
@@ -104,7 +105,8 @@ def jobs(desk: Desk) -> dict[str, Any]:
 def job_detail(desk: Desk, job_id: str, since: int) -> dict[str, Any]:
     """One job in full; what its events say from byte `since` on."""
     job = known_job(desk, job_id)
-    return {**job_told(view.detail(job, since), _words(desk)), "command_line": _command_line(job)}
+    told = job_told(view.detail(job, since), _words(desk))
+    return {**told, "command_line": _command_line(job), "released": released_for(job.folder) or None}
 
 
 def job_log(desk: Desk, job_id: str, since: int) -> dict[str, Any]:
