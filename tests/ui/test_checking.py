@@ -257,6 +257,17 @@ def test_problems_of_the_form_come_first_and_hide_what_follows_from_them(place):
     assert [problem.name for problem in checked.problems] == ["resolution", "length"]
 
 
+def test_an_unreadable_resolution_is_one_problem_also_for_pictures_given_as_content(place):
+    before = Problems()
+    before.add(UsageError(where="--resolution", what="'wide' is neither one number nor WIDTH,HEIGHT."))
+    content = {"datasets": [{"subsets": [{"image_dir": str(place / "学習 データ (1)")}]}]}
+    given = options(place, resolution=None, train_data_dir=None, dataset_config=content)
+
+    checked = check("train_network", given, problems=before, memory=ScanMemory())
+
+    assert [problem.name for problem in checked.problems] == ["resolution"]
+
+
 def test_packages_of_the_trainer_are_not_judged_here(place, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[2] / "trainer")])
     for name in ("bitsandbytes", "tensorboard", "wandb", "lycoris", "xformers"):

@@ -153,8 +153,8 @@ def examine_all(
 
 
 def _names_in(where: str) -> set[str]:
-    """Option names in the place of a problem, such as `--seed` or `file.toml:3 (seed)`."""
-    return {first or second for first, second in re.findall(r"--(\w+)|\((\w+)\)$", where)}
+    """Option names in a problem's place: `--seed`, `file.toml:3 (seed)` or `data.toml:3 datasets[0].resolution`."""
+    return {"".join(found) for found in re.findall(r"--(\w+)|\((\w+)\)$|\]\.(\w+)$", where)}
 
 
 def process_count() -> int:

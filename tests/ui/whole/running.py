@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 from gradio_pythons import python_of
-from tanren.jobs.folder import NONCE_VARIABLE
+from tanren.jobs.folder import NONCE_VARIABLE, read_object
 
 ROOT = Path(__file__).parents[3]
 WEB_PAGE = ROOT / "tests" / "ui" / "host_stand_in" / "web_page.py"
@@ -144,6 +147,36 @@ class Surroundings:
                 continue
         if self.process is not None:
             self.process.wait(60)
+
+    @contextlib.contextmanager
+    def not_faster_than(self, seconds: float) -> Iterator[None]:
+        """Give each step this long at least, so that a quick machine is not done before it was watched."""
+        ends = threading.Event()
+        brake = threading.Thread(target=self._hold_back, args=(seconds, ends), daemon=True)
+        brake.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            brake.join()
+
+    def _hold_back(self, seconds: float, ends: threading.Event) -> None:
+        if not hasattr(signal, "SIGSTOP"):
+            return
+        before, began = -1, time.monotonic()
+        while not ends.wait(0.02):
+            runner, step = (self._newest(name) for name in ("runner.json", "progress.json"))
+            if not runner.get("pid") or step.get("step", 0) in (0, before):
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(runner["pid"], signal.SIGSTOP)
+                ends.wait(max(0.0, began + seconds - time.monotonic()))
+                os.kill(runner["pid"], signal.SIGCONT)
+            before, began = step["step"], time.monotonic()
+
+    def _newest(self, name: str) -> dict[str, Any]:
+        found = sorted((self.data_dir / "runs").glob(f"*/{name}"))
+        return read_object(found[-1]) if found else {}
 
     def jobs(self) -> list[dict[str, Any]]:
         """The jobs as the program tells them."""

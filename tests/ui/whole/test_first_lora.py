@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 from tanren.formats.safetensors_header import read_header
-from ui.whole.driver import PHONE, wait_until
+from ui.whole.driver import DESK, PHONE, wait_until
 
 pytestmark = pytest.mark.browser
-STEPS, SAMPLE_EVERY, BATCH = 100, 20, 4
-PROMPTS = "a red sks on a white background --w 64 --h 64 --s 8 --d 1\na blue sks --w 64 --h 64 --s 8 --d 2"
+STEPS, SAMPLE_EVERY, BATCH = 60, 12, 2
+PROMPTS = "a red sks on a white background --w 64 --h 64 --s 4 --d 1\na blue sks --w 64 --h 64 --s 4 --d 2"
+# Of the watched part.
+SECONDS_PER_STEP = 0.6
 NAME, TRIGGER = "moon (月)", "sks"
 
 
@@ -29,16 +31,14 @@ def test_from_the_first_click_to_a_lora_in_use(surroundings, visit, pictures):
     fill_the_form(window, pictures)
     show_a_wrong_value(window)
     choose_among_all_settings(window)
-    start_by_double_click(window, surroundings)
-    watch(window, surroundings)
-    reload(window)
-    second = look_from_elsewhere(window, visit)
-    if surroundings.is_webui:
-        ask_for_a_picture(second)
-    second.close()
-    kill_and_restart(window, surroundings)
-    look_at_samples(window)
-    stop_with_save(window)
+    with surroundings.not_faster_than(SECONDS_PER_STEP):
+        start_by_double_click(window, surroundings)
+        watch(window)
+        reload(window)
+        look_from_elsewhere(window, visit, surroundings)
+        kill_and_restart(window, surroundings)
+        look_at_samples(window)
+        stop_with_save(window)
     go_on_to_the_end(window)
     look_in_the_dark_and_on_a_phone(window)
     use_it(window, surroundings)
@@ -89,7 +89,7 @@ def choose_among_all_settings(window):
     window.search("sample_prompts")
     window.fill("sample_prompts", PROMPTS)
     window.search("sample_every_n_steps")
-    expect(window.plan).to_contain_text(f"÷ batch {BATCH} = 30 steps per epoch; {STEPS} steps = 3 epochs + 10 steps")
+    expect(window.plan).to_contain_text(f"÷ batch {BATCH} = 60 steps per epoch; {STEPS} steps = 1 epoch")
     expect(page.locator("#tanren-field-sample_every_n_steps .tanren-changed-mark")).to_be_visible()
     window.keep("all-settings")
 
@@ -101,26 +101,21 @@ def start_by_double_click(window, surroundings):
     assert [job["name"] for job in surroundings.jobs()] == [NAME]
 
 
-def watch(window, surroundings):
+def watch(window):
     sentence = window.job.locator(".tn-sentence")
     seen = set()
 
     def trains():
         seen.add(re.sub(r"[\d/ ]+$", "", sentence.inner_text().partition(" · ")[0]))
-        return window.step() >= SAMPLE_EVERY + 3
+        return window.step() > 5
 
     wait_until(trains, "the training to begin", window.page)
     assert len(seen) >= 3, seen
     window.expect_state("running")
     expect(window.job.locator(".tn-facts")).to_contain_text("Per step")
     expect(window.job.locator(".tn-picture")).to_be_visible()
-    wait_until(lambda: window.points() >= SAMPLE_EVERY, "points of the curve", window.page)
+    wait_until(lambda: window.points() > 5, "points of the curve", window.page)
     window.keep("running")
-    if surroundings.is_webui:
-        # The WebUI's model is not on the device any more.
-        (folder,) = (surroundings.data_dir / "runs").glob("2*")
-        wait_until((surroundings.data_dir / "host-lease.json").is_file, "the lease", window.page)
-        assert folder.is_dir()
 
 
 def reload(window):
@@ -133,16 +128,18 @@ def reload(window):
     window.wait_for_step(now + 1)
 
 
-def look_from_elsewhere(window, visit):
+def look_from_elsewhere(window, visit, surroundings):
     other = visit(f"{window.name}-second")
     other.open()
     other.open_tab()
-    other.inner_tab("Training jobs")
+    other.inner_tab("tanren-tab-jobs", "Training jobs")
     other.page.locator(".tn-job-row", has_text=NAME).click()
     expect(other.job.locator("h2")).to_have_text(NAME)
     wait_until(lambda: other.points() > 0 and other.step() > 0, "the curve elsewhere", other.page)
     wait_until(lambda: abs(other.step() - window.step()) <= 1, "both to show the same", other.page)
-    return other
+    if surroundings.is_webui:
+        ask_for_a_picture(other)
+    other.close()
 
 
 def ask_for_a_picture(window):
@@ -170,7 +167,7 @@ def kill_and_restart(window, surroundings):
 
 def look_at_samples(window):
     picture = window.job.locator(".tn-picture")
-    expect(picture).to_be_visible()
+    window.wait_for_step(SAMPLE_EVERY + 1)
     wait_until(lambda: picture.evaluate("it => it.complete && it.naturalWidth") == 64, "a sample", window.page)
     window.job.locator(".tn-samples").focus()
     window.page.keyboard.press("Home")
@@ -183,7 +180,7 @@ def stop_with_save(window):
     window.action("stop").click()
     window.expect_state("stopped")
     step = window.step()
-    assert SAMPLE_EVERY < step < STEPS
+    assert step < STEPS
     expect(window.job.locator(".tn-files tbody tr").first).to_contain_text(f"step {step}")
     expect(window.action("resume")).to_have_text(f"Continue from step {step}")
     window.keep("stopped")
@@ -198,9 +195,12 @@ def go_on_to_the_end(window):
     wait_until(lambda: window.points() == STEPS, "one point for each step", window.page)
     expect(window.job.locator(".tn-files tbody tr").first).to_contain_text(f"step {STEPS}")
     expect(window.job.locator(".tn-about")).to_contain_text("attempt 2")
-    for title in ("Log", "Settings"):
-        window.job.locator(".tn-folded > summary", has_text=title).first.click()
     window.keep("completed")
+    for title in ("Log", "Settings", "Command line"):
+        window.job.locator(".tn-folded > summary", has_text=title).first.click()
+    expect(window.job.locator(".tn-log").first).to_contain_text(f"{STEPS}/{STEPS}")
+    expect(window.job.locator(".tn-settings")).to_contain_text("train_batch_size")
+    expect(window.job.locator(".tn-command")).to_contain_text(f"--train_batch_size={BATCH}")
 
 
 def look_in_the_dark_and_on_a_phone(window):
@@ -214,14 +214,16 @@ def look_in_the_dark_and_on_a_phone(window):
     window.page.evaluate("document.body.classList.remove('dark')")
     window.page.wait_for_timeout(400)
     window.keep("phone")
-    window.page.set_viewport_size({"width": 1280, "height": 1000})
+    window.page.set_viewport_size(DESK)
+    for summary in window.job.locator(".tn-folded[open] > summary").all():
+        summary.click()
 
 
 def use_it(window, surroundings):
     window.job.locator(".tn-files tbody tr").first.locator(".tn-main").click()
     dialog = window.page.locator("dialog[open]")
     expect(dialog).to_be_visible()
-    window.keep("use")
+    window.keep("use", whole=False)
     window.answers_dialog()
     expect(window.job.locator(".tn-good")).to_contain_text(NAME)
     (copy,) = surroundings.lora_dir.glob("*.safetensors")
@@ -241,7 +243,7 @@ def use_it(window, surroundings):
 
 def delete_the_job(window, surroundings):
     window.action("delete").click()
-    window.keep("delete")
+    window.keep("delete", whole=False)
     window.answers_dialog()
     expect(window.page.locator(".tn-list")).to_contain_text("No jobs yet.")
     assert surroundings.jobs() == []
