@@ -78,7 +78,7 @@ def test_model_of_another_family_is_named_for_what_it_is(words, tmp_path):
     errors, _ = told(words, pretrained_model_name_or_path=model)
 
     assert "is an SDXL model." in errors[0]
-    assert "train_network trains Stable Diffusion 1 and 2." in errors[0]
+    assert "Use the command of the same name with sdxl_ in front" in errors[0]
 
 
 def lora_shapes(layer=f"{UNET_LAYER}_attn2_to_k", width=16):

@@ -112,6 +112,30 @@ def test_small_model_is_counted_from_its_header(need, tmp_path):
     assert need().weights == (859_520_964 + 123_060_480 + 83_653_863) * 4
 
 
+def test_sdxl_is_counted_with_its_own_model(tmp_path):
+    """A training at 1024 pixels in bfloat16 with caches and checkpointing, as people with 12 GB run it."""
+    folder = tmp_path / "data" / "8_cat"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (1024, 1024)).save(folder / "a.png")
+    (tmp_path / "model.ckpt").write_bytes(b"PK\x03\x04" + bytes(100))
+    sdxl = COMMANDS["sdxl_train_network"]
+    argv = [
+        f"--pretrained_model_name_or_path={tmp_path / 'model.ckpt'}",
+        f"--train_data_dir={tmp_path / 'data'}",
+        f"--output_dir={tmp_path}",
+        *("--resolution=1024", "--max_data_loader_n_workers=0", "--network_module=networks.lora"),
+        *("--mixed_precision=bf16", "--gradient_checkpointing", "--cache_latents", "--network_train_unet_only"),
+        "--cache_text_encoder_outputs",
+    ]
+    found = examine(sdxl, parse("sdxl_train_network", sdxl.groups, argv).settings, Problems())
+
+    need = memory_need(found, size_of(found), on_gpu=True)
+
+    assert need.weights == 2_567_463_684 * 2
+    # The caches are made with the whole model at hand, which is the largest moment.
+    assert 6.5 * GIB < need.peak < 9 * GIB
+
+
 def test_upper_side_lies_above_the_peak_and_main_memory_is_told_beside_a_gpu(need):
     found = need()
 

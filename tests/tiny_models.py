@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from tanren.models.build import quiet_libraries
-from tanren.models.configs import CLIP_COMMON, SD1_UNET, SD2_UNET, SD_VAE, STANDARD, Configs
+from tanren.models.configs import CLIP_COMMON, SD1_UNET, SD2_UNET, SD_VAE, SDXL_UNET, SDXL_VAE, STANDARD, Configs
 from tanren.models.save import ModelParts, write_single_file
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 TINY_WIDTHS = (8, 16, 24, 24)
 TINY_UNET = {"block_out_channels": TINY_WIDTHS, "cross_attention_dim": 16, "norm_num_groups": 4, "sample_size": 8}
@@ -43,7 +43,25 @@ TINY = {
         TINY_VAE,
         ({**TINY_CLIP, "hidden_act": "gelu"},),
     ),
+    "sdxl": Configs(
+        "sdxl",
+        {
+            **SDXL_UNET,
+            **TINY_UNET,
+            "block_out_channels": TINY_WIDTHS[:3],
+            "attention_head_dim": (1, 2, 3),
+            "cross_attention_dim": 40,
+            "addition_time_embed_dim": 8,
+            "projection_class_embeddings_input_dim": 20 + 6 * 8,
+        },
+        {**TINY_VAE, "scaling_factor": SDXL_VAE["scaling_factor"]},
+        (
+            {**TINY_CLIP, "hidden_act": "quick_gelu"},
+            {**TINY_CLIP, "hidden_act": "gelu", "hidden_size": 24, "num_hidden_layers": 4, "projection_dim": 20},
+        ),
+    ),
 }
+TEXT_CLASSES = (CLIPTextModel, CLIPTextModelWithProjection)
 
 
 def tiny_parts(family: str = "sd1", seed: int = 0) -> ModelParts:
@@ -55,7 +73,10 @@ def tiny_parts(family: str = "sd1", seed: int = 0) -> ModelParts:
             configs,
             _lively(UNet2DConditionModel(**configs.unet)),
             _lively(AutoencoderKL(**configs.vae)),
-            _lively(CLIPTextModel(CLIPTextConfig(**configs.text_encoders[0]))),
+            tuple(
+                _lively(kind(CLIPTextConfig(**config)))
+                for kind, config in zip(TEXT_CLASSES, configs.text_encoders, strict=False)
+            ),
         )
 
 
@@ -84,7 +105,7 @@ def full_size_sd15(path: Path, *, seed: int = 0) -> Path:
     generator = torch.Generator().manual_seed(seed)
     for model in (unet, vae, text):
         _random_half_weights(model, generator)
-    write_single_file(path, ModelParts(configs, unet, vae, text), dtype=torch.float16)
+    write_single_file(path, ModelParts(configs, unet, vae, (text,)), dtype=torch.float16)
     return path
 
 

@@ -66,9 +66,9 @@ def pipeline(micro, tmp_path_factory):
 def diffusers_folder(checkpoint, folder):
     source = open_base(str(checkpoint))
     place = torch.device("cpu"), torch.float32, Report()
-    configs = Configs(source.kind.family, source.unet.config, source.vae.config, (source.text_encoder.config,))
+    configs = Configs(source.kind.family, source.unet.config, source.vae.config, (source.text_encoders[0].config,))
     unet, vae = build_unet(source.unet, *place), build_vae(source.vae, *place)
-    parts = ModelParts(configs, unet, vae, build_text_encoder(source.text_encoder, *place))
+    parts = ModelParts(configs, unet, vae, (build_text_encoder(source.text_encoders[0], *place),))
     return write_folder(folder, parts, dtype=torch.float32)
 
 
@@ -150,7 +150,7 @@ def random_checkpoint(request, tmp_path):
         with torch.random.fork_rng(), quiet_libraries():
             torch.manual_seed(1)
             unet, vae = UNet2DConditionModel(**configs.unet), AutoencoderKL(**configs.vae)
-            parts = ModelParts(configs, unet, vae, CLIPTextModel(CLIPTextConfig(**text)))
+            parts = ModelParts(configs, unet, vae, (CLIPTextModel(CLIPTextConfig(**text)),))
         yield write_single_file(path, parts, dtype=torch.float16)
     path.unlink()
 

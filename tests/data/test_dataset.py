@@ -256,3 +256,21 @@ def test_a_picture_that_comes_back_is_read_at_the_second_try(tmp_path, monkeypat
     monkeypatch.setattr(samples.time, "sleep", lambda seconds: hidden.rename(tmp_path / "0.png"))
 
     assert batches(data)[0].paths == [str(tmp_path / "0.png")]
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [
+        # Fitted inside 1344x768 the picture is 1344x756: 6 pixels are missing above. Inside 896x1152 it is 864 wide.
+        ((1920, 1080), [1080, 1920, 6, 0, 768, 1344]),
+        ((1200, 1600), [1600, 1200, 0, 16, 1152, 896]),
+        ((1024, 1024), [1024, 1024, 0, 0, 1024, 1024]),
+    ],
+)
+def test_size_conditioning_is_height_before_width_original_crop_target(tmp_path, size, sizes):
+    noise_picture(tmp_path / "a.jpg", size, text="a cat")
+    buckets = plan(subset(tmp_path), resolution_wh=(1024, 1024), enable_bucket=True, max_bucket_reso=2048)
+
+    (batch,) = batches(dataset(buckets))
+
+    assert batch.sizes.tolist() == [sizes]

@@ -30,7 +30,7 @@ def by_diffusers(model, picture):
     parts = tiny_parts()
     pipeline = StableDiffusionPipeline(
         vae=parts.vae,
-        text_encoder=parts.text_encoder,
+        text_encoder=parts.text_encoders[0],
         tokenizer=model.tokenizers[0],
         unet=parts.unet,
         scheduler=make_sampler("euler", "epsilon"),

@@ -2,7 +2,14 @@
 
 import pytest
 from tanren.errors import ModelFileError, UsageError
-from tanren.formats.checkpoint_kind import CheckpointKind, base_model_problem, kind_of, prediction_warnings
+from tanren.formats.checkpoint_kind import (
+    SD_BASES,
+    SDXL_BASES,
+    CheckpointKind,
+    base_model_problem,
+    kind_of,
+    prediction_warnings,
+)
 
 M = "model.diffusion_model."
 CONTEXT = f"{M}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
@@ -79,23 +86,23 @@ def test_parts_that_are_not_in_the_file_are_seen():
 
 
 def test_fitting_flags_are_no_problem():
-    assert base_model_problem(CheckpointKind("sd1"), "a.safetensors", v2=False) is None
-    assert base_model_problem(CheckpointKind("sd2"), "a.safetensors", v2=True) is None
+    assert base_model_problem(CheckpointKind("sd1"), "a.safetensors", bases=SD_BASES, v2=False) is None
+    assert base_model_problem(CheckpointKind("sd2"), "a.safetensors", bases=SD_BASES, v2=True) is None
 
 
 @pytest.mark.rule("mdl-05")
 def test_an_sdxl_file_is_refused_with_what_it_is():
-    problem = base_model_problem(CheckpointKind("sdxl"), "juggernaut.safetensors", v2=False)
+    problem = base_model_problem(CheckpointKind("sdxl"), "juggernaut.safetensors", bases=SD_BASES, v2=False)
 
     assert isinstance(problem, ModelFileError)
     assert str(problem) == (
         "--pretrained_model_name_or_path: juggernaut.safetensors is an SDXL model.\n"
-        "  train_network trains Stable Diffusion 1 and 2. Give a Stable Diffusion 1 or 2 checkpoint."
+        "  Use the command of the same name with sdxl_ in front, or give a Stable Diffusion 1 or 2 checkpoint."
     )
 
 
 def test_v2_on_an_sd1_file_is_refused():
-    problem = base_model_problem(CheckpointKind("sd1"), "a.safetensors", v2=True)
+    problem = base_model_problem(CheckpointKind("sd1"), "a.safetensors", bases=SD_BASES, v2=True)
 
     assert isinstance(problem, UsageError)
     assert str(problem) == (
@@ -104,7 +111,7 @@ def test_v2_on_an_sd1_file_is_refused():
 
 
 def test_an_sd2_file_without_v2_is_refused():
-    problem = base_model_problem(CheckpointKind("sd2"), "a.safetensors", v2=False)
+    problem = base_model_problem(CheckpointKind("sd2"), "a.safetensors", bases=SD_BASES, v2=False)
 
     assert isinstance(problem, UsageError)
     assert "a.safetensors is a Stable Diffusion 2 model, and --v2 is missing." in str(problem)
@@ -119,22 +126,56 @@ def test_an_sd2_file_without_v2_is_refused():
     ],
 )
 def test_other_files_are_refused_with_what_they_are(family, sentence):
-    assert sentence in str(base_model_problem(CheckpointKind(family), "a.safetensors", v2=False))
+    assert sentence in str(base_model_problem(CheckpointKind(family), "a.safetensors", bases=SD_BASES, v2=False))
 
 
 def test_an_inpainting_model_is_refused():
-    problem = base_model_problem(CheckpointKind("sd1", in_channels=9), "a.safetensors", v2=False)
+    problem = base_model_problem(CheckpointKind("sd1", in_channels=9), "a.safetensors", bases=SD_BASES, v2=False)
 
     assert "a Stable Diffusion 1 model for inpainting (9 input channels)" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "fix"),
+    [
+        (
+            CheckpointKind("sd1"),
+            "a is a Stable Diffusion 1 model.",
+            "Use the command of the same name without sdxl_ in front, or give an SDXL base checkpoint.",
+        ),
+        (CheckpointKind("sdxl_refiner"), "a is an SDXL refiner.", "Give an SDXL base checkpoint."),
+        (
+            CheckpointKind("sdxl", in_channels=9),
+            "a is an SDXL model for inpainting (9 input channels).",
+            "Train on the ordinary model it was made from.",
+        ),
+        (
+            CheckpointKind("sdxl", prediction="edm"),
+            "a is an SDXL model with the noise schedule EDM, which cannot be trained here.",
+            "Give an SDXL base checkpoint that predicts epsilon or v.",
+        ),
+    ],
+)
+def test_what_cannot_be_the_base_of_an_sdxl_training_is_named(kind, what, fix):
+    problem = base_model_problem(kind, "a", bases=SDXL_BASES, v2=False)
+
+    assert (problem.what, problem.fix) == (what, fix)
+
+
+@pytest.mark.parametrize("mark", ["edm_mean", "edm_vpred.sigma_max"])
+def test_edm_models_are_told_by_their_marks(mark):
+    shapes = {FIRST: (320, 4, 3, 3), "conditioner.embedders.1.model.ln_final.weight": (1280,), mark: (4,)}
+
+    assert kind_of(shapes).prediction == "edm"
 
 
 def test_missing_parts_are_problems_unless_given_otherwise():
     pruned = CheckpointKind("sd1", has_vae=False)
 
-    assert base_model_problem(pruned, "a", v2=False) is None
-    assert "a has no VAE." in str(base_model_problem(pruned, "a", v2=False, needs_vae=True))
+    assert base_model_problem(pruned, "a", bases=SD_BASES, v2=False) is None
+    assert "a has no VAE." in str(base_model_problem(pruned, "a", bases=SD_BASES, v2=False, needs_vae=True))
     assert "a has no text encoder." in str(
-        base_model_problem(CheckpointKind("sd1", has_text_encoder=False), "a", v2=False)
+        base_model_problem(CheckpointKind("sd1", has_text_encoder=False), "a", bases=SD_BASES, v2=False)
     )
 
 

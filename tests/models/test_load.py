@@ -30,12 +30,12 @@ def build_all(source, dtype=torch.float32, report=None):
     return (
         build_unet(source.unet, CPU, dtype, report),
         build_vae(source.vae, CPU, dtype, report),
-        build_text_encoder(source.text_encoder, CPU, dtype, report),
+        build_text_encoder(source.text_encoders[0], CPU, dtype, report),
     )
 
 
 def assert_same_weights(built, parts):
-    for model, original in zip(built, (parts.unet, parts.vae, parts.text_encoder), strict=True):
+    for model, original in zip(built, (parts.unet, parts.vae, parts.text_encoders[0]), strict=True):
         wanted, found = original.state_dict(), model.state_dict()
         assert wanted.keys() == found.keys()
         assert all(torch.equal(wanted[name], found[name]) for name in wanted)
@@ -81,7 +81,7 @@ def test_a_built_model_is_frozen_in_eval_mode_and_whole(sd1):
 
 
 def test_position_ids_count_from_zero(sd1):
-    text = build_text_encoder(open_base(str(sd1)).text_encoder, CPU, torch.float32, Report())
+    text = build_text_encoder(open_base(str(sd1)).text_encoders[0], CPU, torch.float32, Report())
 
     assert text.get_buffer("embeddings.position_ids").tolist() == [list(range(77))]
 

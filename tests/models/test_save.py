@@ -40,7 +40,7 @@ def test_diffusers_and_transformers_read_our_folder(tmp_path, family):
 
     assert_equal_weights(UNet2DConditionModel.from_pretrained(folder, subfolder="unet"), parts.unet)
     assert_equal_weights(AutoencoderKL.from_pretrained(folder, subfolder="vae"), parts.vae)
-    assert_equal_weights(CLIPTextModel.from_pretrained(folder / "text_encoder"), parts.text_encoder)
+    assert_equal_weights(CLIPTextModel.from_pretrained(folder / "text_encoder"), parts.text_encoders[0])
 
 
 def test_a_pipeline_opens_from_our_folder(tmp_path):
@@ -50,7 +50,7 @@ def test_a_pipeline_opens_from_our_folder(tmp_path):
 
     assert len(pipe.tokenizer) == 49408
     assert pipe.tokenizer("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
-    assert_equal_weights(pipe.text_encoder, tiny_parts().text_encoder)
+    assert_equal_weights(pipe.text_encoder, tiny_parts().text_encoders[0])
 
 
 def test_text_encoder_folders_keep_the_level_text_model(tmp_path):
@@ -122,6 +122,6 @@ def test_a_pipeline_opens_from_our_single_file_without_a_network(tmp_path):
 
     pipe = StableDiffusionPipeline.from_single_file(str(path), config=str(folder), local_files_only=True)
 
-    assert_equal_weights(pipe.text_encoder, tiny_parts().text_encoder)
+    assert_equal_weights(pipe.text_encoder, tiny_parts().text_encoders[0])
     assert_equal_weights(pipe.unet, tiny_parts().unet)
     assert_equal_weights(pipe.vae, tiny_parts().vae)

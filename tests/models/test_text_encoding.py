@@ -30,7 +30,7 @@ def sd2_tokenizer():
 
 @pytest.fixture(scope="module")
 def encoder():
-    return tiny_parts().text_encoder
+    return tiny_parts().text_encoders[0]
 
 
 def captions(encoder, tokenizer, texts, length=None, skip=None, weighted=False):

@@ -50,7 +50,7 @@ def train(model, network, steps=3) -> list[float]:
 def test_the_facade_shows_the_live_leaves_under_kohyas_paths():
     model = tiny_model()
 
-    unet, text = show_unet(model.denoiser), show_text_encoder(model.text_encoders[0])
+    unet, text = show_unet(model.denoiser, str), show_text_encoder(model.text_encoders[0])
 
     shown = dict(unet.named_modules())
     path = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"

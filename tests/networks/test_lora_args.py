@@ -1,8 +1,7 @@
 import pytest
 from tanren.errors import Problems, SeveralProblems, UsageError
-from tanren.networks.lora_args import BlockLayout, LoraArgs, parse_lora_args, split_args
-
-SDXL_BLOCKS = BlockLayout(9, 3, 9, first=1, last=1)
+from tanren.networks.lora_args import LoraArgs, parse_lora_args, split_args
+from tanren.options.blocks import SDXL_BLOCKS
 
 
 def parsed(*words: str, **options) -> LoraArgs:

@@ -30,3 +30,16 @@ def test_openclip_keeps_three_layers_in_one_matrix():
 
     assert lora_size(shapes, LoraArgs(rank=1), unet=True, text_encoder=True).text_layers == 3
     assert lora_size(shapes, LoraArgs(rank=1), unet=True, text_encoder=True).numbers == 96
+
+
+def test_both_text_encoders_of_sdxl_count_in_single_files_and_folders():
+    layer = "encoder.layers.0.self_attn.q_proj.weight"
+    single = {
+        f"conditioner.embedders.0.transformer.text_model.{layer}": (16, 16),
+        "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": (72, 24),
+        "conditioner.embedders.1.model.text_projection": (24, 20),
+    }
+    folder = {f"text_model.{layer}": (16, 16), f"text_encoder_2.text_model.{layer}": (24, 24)}
+
+    assert lora_size(single, LoraArgs(rank=1), unet=True, text_encoder=True).text_layers == 1 + 3
+    assert lora_size(folder, LoraArgs(rank=1), unet=True, text_encoder=True).numbers == 32 + 48

@@ -20,7 +20,7 @@ def by_hand(model, inputs, noise):
     alpha_bar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)
     share = alpha_bar[inputs.timesteps].view(-1, 1, 1, 1)
     noisy = (share.sqrt() * inputs.latents + (1 - share).sqrt() * noise).float()
-    return FAMILY.predict(model, noisy, inputs.timesteps, FAMILY.encode_text(model, inputs.captions))
+    return FAMILY.predict(model, noisy, inputs.timesteps, FAMILY.encode_text(model, inputs.captions), inputs.sizes)
 
 
 def test_the_loss_is_the_mean_square_of_prediction_minus_noise():

@@ -110,3 +110,12 @@ def test_inputs_move_with_their_text_states():
     moved = draws()(batch, 0).to(torch.device("meta"))
     assert {moved.noise.device.type, moved.text.hidden.device.type, moved.text.pooled.device.type} == {"meta"}
     assert moved.captions == ["picture 0", "picture 1"]
+
+
+def test_sizes_of_the_samples_come_along_in_training_and_validation():
+    batch = tiny_batch([1, 2])
+    batch.original_hw, batch.crop_top_left = torch.tensor([[5, 6], [7, 8]]), torch.tensor([[1, 2], [3, 4]])
+    wanted = [[5, 6, 1, 2, 64, 64], [7, 8, 3, 4, 64, 64]]
+
+    assert draws()(batch, step=0).sizes.tolist() == wanted
+    assert all(inputs.sizes.tolist() == wanted for inputs in draws().validation(batch))

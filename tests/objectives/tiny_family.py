@@ -6,6 +6,7 @@ from tanren.data.batch import Batch, SampleKey, TextStates
 from tanren.diffusion.schedules import NoiseSchedule
 from tanren.families.base import BaseNames, Family, LatentGeometry, LoraTarget, Model, Placement, TextRules
 from tanren.networks.lora import attach
+from tanren.options.blocks import SD_BLOCKS
 from tanren.options.network import NetworkOptions
 from torch import nn
 
@@ -59,7 +60,7 @@ def encode_prompts(model, prompts, negatives):
     return encode_text(model, prompts), encode_text(model, negatives)
 
 
-def predict(model, noisy_latents, timesteps, text):
+def predict(model, noisy_latents, timesteps, text, sizes):
     return model.denoiser(noisy_latents, timesteps, text.hidden)
 
 
@@ -76,6 +77,8 @@ FAMILY = Family(
     title="Tiny",
     latents=LatentGeometry(channels=4, downscale=8, scale=1.0),
     bucket_step=64,
+    blocks=SD_BLOCKS,
+    unet_path=str,
     base_names=lambda settings: BaseNames("tiny", False, "tiny", "tiny", None, 64),
     load=lambda settings, placement, report: tiny_model(),
     encode_pixels=encode_pixels,

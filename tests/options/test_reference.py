@@ -24,6 +24,14 @@ def test_written_reference_is_current():
     assert page == (ROOT / "docs" / "options.md").read_text(encoding="utf-8"), "run python tools/write_reference.py"
 
 
+def test_a_second_command_lists_what_it_has_of_its_own_and_what_it_refuses():
+    page = reference_text({name: (command.title, command.groups) for name, command in COMMANDS.items()})
+
+    assert page.count("| `--seed` |") == page.count("| `--text_encoder_lr1` |") == 1
+    assert "\n- `--v2` is an error: it is for Stable Diffusion 2, and this command trains SDXL.\n" in page
+    assert "\n- `--clip_skip` has no effect: SDXL always takes the layer before the last.\n" in page
+
+
 def test_help_names_every_option_and_its_default():
     groups = COMMANDS["train_network"].groups
     text = help_text("Train", groups, "train_network.py")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .formats.checkpoint_kind import SD_BASES, SDXL_BASES
+from .options.blocks import SD_BLOCKS, SDXL_BLOCKS, BlockLayout
 from .options.caching import CachingOptions
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
@@ -18,6 +20,7 @@ from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
 from .options.sampling import SamplingOptions
 from .options.saving import MetadataOptions, ResumeOptions, SavingOptions
+from .options.sdxl import SdxlOptions
 from .options.tracking import ConsoleOptions, TrackingOptions
 from .options.training import TrainingOptions
 
@@ -31,6 +34,8 @@ class Command:
         family: module that holds FAMILY, relative to the package.
         recipe: module that holds run(), relative to the package.
         groups: its option groups, in the order of forms and references.
+        bases: kinds of checkpoints that can be trained, as `formats/checkpoint_kind.py` names them.
+        blocks: of the U-Net, as block-wise ranks and learning rates count them.
         bucket_step: pixels that sides of buckets are multiples of, because of how often the model halves a picture.
     """
 
@@ -38,33 +43,45 @@ class Command:
     family: str
     recipe: str
     groups: tuple[type, ...]
+    bases: tuple[str, ...]
+    blocks: BlockLayout
     bucket_step: int
 
+
+NETWORK_GROUPS = (ModelOptions, DatasetOptions, NetworkOptions, OptimizerOptions)
+RUN_GROUPS = (
+    SchedulerOptions,
+    TrainingOptions,
+    CachingOptions,
+    AttentionOptions,
+    LossOptions,
+    SavingOptions,
+    MetadataOptions,
+    ResumeOptions,
+    SamplingOptions,
+    TrackingOptions,
+    ConsoleOptions,
+    ConfigOptions,
+    JobOptions,
+)
 
 COMMANDS = {
     "train_network": Command(
         title="Train a LoRA for Stable Diffusion 1.x and 2.x",
         family=".families.sd",
         recipe=".recipes.lora",
+        groups=(*NETWORK_GROUPS, *RUN_GROUPS),
+        bases=SD_BASES,
+        blocks=SD_BLOCKS,
         bucket_step=64,
-        groups=(
-            ModelOptions,
-            DatasetOptions,
-            NetworkOptions,
-            OptimizerOptions,
-            SchedulerOptions,
-            TrainingOptions,
-            CachingOptions,
-            AttentionOptions,
-            LossOptions,
-            SavingOptions,
-            MetadataOptions,
-            ResumeOptions,
-            SamplingOptions,
-            TrackingOptions,
-            ConsoleOptions,
-            ConfigOptions,
-            JobOptions,
-        ),
+    ),
+    "sdxl_train_network": Command(
+        title="Train a LoRA for Stable Diffusion XL",
+        family=".families.sdxl",
+        recipe=".recipes.lora",
+        groups=(*NETWORK_GROUPS, SdxlOptions, *RUN_GROUPS),
+        bases=SDXL_BASES,
+        blocks=SDXL_BLOCKS,
+        bucket_step=32,
     ),
 }

@@ -176,9 +176,12 @@ def _length_lines(facts: Facts) -> list[str]:
 def _training_lines(training: Facts) -> list[str]:
     model = training["base_model"] or "no base model"
     parts = [
-        f"{name} (learning rate {training[f'{key}_lr']:g}"
+        f"{name} (learning rate {' and '.join(f'{rate:g}' for rate in rates)}"
         + (f", {training[f'{key}_layers']} layers)" if training[f"{key}_layers"] is not None else ")")
-        for key, name in (("unet", "U-Net"), ("text_encoder", "text encoder"))
+        for key, name, rates in (
+            ("unet", "U-Net", [training["unet_lr"]]),
+            ("text_encoder", "text encoder", training["text_encoder_lrs"]),
+        )
         if training[key]
     ]
     lines = [

@@ -12,6 +12,7 @@ from .networks.lora_size import LoraSize
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
+from .options.rates import leaves_text_encoders_out, text_encoder_rates
 from .options.saving import SavingOptions
 from .options.training import TrainingOptions
 from .preflight import Preflight
@@ -63,7 +64,8 @@ def _training_facts(found: Preflight, size: LoraSize | None) -> Facts:
     network, rates = settings[NetworkOptions], settings[OptimizerOptions]
     schedule, training = settings[SchedulerOptions], settings[TrainingOptions]
     unet = not network.network_train_text_encoder_only and not rates.leaves_unet_out
-    text = not network.network_train_unet_only and not rates.leaves_text_encoder_out
+    text = not network.network_train_unet_only and not leaves_text_encoders_out(settings)
+    text_rates = text_encoder_rates(settings) or (rates.learning_rate,)
     return {
         "base_model": settings[ModelOptions].pretrained_model_name_or_path,
         "base_model_is": found.base.sentence if found.base else None,
@@ -73,7 +75,8 @@ def _training_facts(found: Preflight, size: LoraSize | None) -> Facts:
         "unet": unet,
         "unet_lr": rates.learning_rate if rates.unet_lr is None else rates.unet_lr,
         "text_encoder": text,
-        "text_encoder_lr": rates.text_encoder_lr[0] if rates.text_encoder_lr else rates.learning_rate,
+        "text_encoder_lr": text_rates[0],
+        "text_encoder_lrs": list(text_rates),
         "unet_layers": size.unet_layers if size else None,
         "text_encoder_layers": size.text_layers if size else None,
         "numbers": size.numbers if size else None,

@@ -24,6 +24,7 @@ from .formats.python_arguments import parse_arguments
 from .named_files import check_files, collecting, model_path
 from .networks.lora_args import LoraArgs, parse_lora_args
 from .networks.module_names import check_module, is_own
+from .options.blocks import BlockLayout
 from .options.checks import check_initial_step, check_settings
 from .options.dataset import DatasetOptions
 from .options.dataset_checks import check_plans
@@ -108,8 +109,8 @@ def examine(
 
     check_settings(settings, problems)
     check_optimizer(settings, problems, typed_at_shell=asker.typed_at_shell)
-    lora = _check_network(settings, asker.typed_at_shell, problems)
-    base = _check_base_model(settings[ModelOptions], problems)
+    lora = _check_network(settings, command.blocks, asker.typed_at_shell, problems)
+    base = _check_base_model(settings[ModelOptions], command.bases, problems)
     check_files(settings, base, lora, problems)
     if asker.trains_here:
         _check_packages(settings, problems)
@@ -162,7 +163,9 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1") or 1)
 
 
-def _check_network(settings: Settings, typed_at_shell: bool, problems: Problems) -> LoraArgs | None:
+def _check_network(
+    settings: Settings, blocks: BlockLayout, typed_at_shell: bool, problems: Problems
+) -> LoraArgs | None:
     options = settings[NetworkOptions]
     module = options.network_module
     collecting(problems, lambda: check_module(module, typed_at_shell=typed_at_shell))
@@ -174,6 +177,7 @@ def _check_network(settings: Settings, typed_at_shell: bool, problems: Problems)
         rank=options.network_dim,
         alpha=options.network_alpha,
         dropout=options.network_dropout,
+        blocks=blocks,
     )
     name = settings[OptimizerOptions].chosen
     if finds_own_rate(name) and (lora.plus_unet or lora.plus_text_encoder):
@@ -183,7 +187,7 @@ def _check_network(settings: Settings, typed_at_shell: bool, problems: Problems)
     return lora
 
 
-def _check_base_model(options: ModelOptions, problems: Problems) -> CheckpointKind | None:
+def _check_base_model(options: ModelOptions, bases: tuple[str, ...], problems: Problems) -> CheckpointKind | None:
     """What a local model is, and whether the flags fit it; hub ids and .ckpt files are known only when loaded."""
     name = options.pretrained_model_name_or_path
     if not name:
@@ -198,7 +202,7 @@ def _check_base_model(options: ModelOptions, problems: Problems) -> CheckpointKi
         return None
     if kind is None:
         return None
-    misfit = base_model_problem(kind, name, v2=options.v2, needs_vae=not options.vae)
+    misfit = base_model_problem(kind, name, bases=bases, v2=options.v2, needs_vae=not options.vae)
     if misfit:
         problems.add(misfit)
     for warning in prediction_warnings(

@@ -10,12 +10,13 @@ from .disk import SPARE_BYTES, free_bytes, size_text
 from .errors import Problems, StorageError
 from .formats.base_model import is_safetensors
 from .formats.safetensors_header import read_header
-from .networks.lora_size import LoraSize, lora_size
+from .networks.lora_size import SECOND_ENCODER, LoraSize, lora_size
 from .options.caching import CachingOptions
 from .options.job import JobOptions
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions
+from .options.rates import leaves_text_encoders_out
 from .options.saving import SavingOptions
 from .options.training import TrainingOptions
 from .paths import data_folder
@@ -30,6 +31,8 @@ FILES_OF_FOLDER = (
     "unet/diffusion_pytorch_model.fp16.safetensors",
     "text_encoder/model.safetensors",
     "text_encoder/model.fp16.safetensors",
+    f"{SECOND_ENCODER}/model.safetensors",
+    f"{SECOND_ENCODER}/model.fp16.safetensors",
 )
 
 
@@ -62,14 +65,17 @@ def size_of(found: Preflight) -> LoraSize | None:
     path = Path(name).expanduser()
     paths = [path] if path.is_file() else [path / part for part in FILES_OF_FOLDER if (path / part).is_file()]
     shapes = {
-        key: entry.shape for one in paths if is_safetensors(one) for key, entry in read_header(one).tensors.items()
+        f"{SECOND_ENCODER}.{key}" if one.parent.name == SECOND_ENCODER else key: entry.shape
+        for one in paths
+        if is_safetensors(one)
+        for key, entry in read_header(one).tensors.items()
     }
     network, rates = found.settings[NetworkOptions], found.settings[OptimizerOptions]
     return lora_size(
         shapes,
         found.lora,
         unet=not network.network_train_text_encoder_only and not rates.leaves_unet_out,
-        text_encoder=not network.network_train_unet_only and not rates.leaves_text_encoder_out,
+        text_encoder=not network.network_train_unet_only and not leaves_text_encoders_out(found.settings),
     )
 
 

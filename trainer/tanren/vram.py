@@ -1,12 +1,12 @@
-"""How much memory a LoRA training of Stable Diffusion 1 or 2 takes, told from its settings before anything is loaded.
+"""How much memory a LoRA training takes, told from its settings before anything is loaded.
 
     peak = frozen weights + what is trained + the largest of: a step, encoding pictures, drawing a sample
 
 Frozen weights are counted in the model's header and multiplied by the bytes of their precision. What is trained has its
 weights, gradients and the optimizer's numbers. The rest grows with the latent cells (8x8 pixels) of a batch; the
-factors below were computed from the shapes of every operation of the real training step of SD 1.5 (all channels,
-attention that keeps no scores; torch 2.13, Nov 2026) with `benchmarks/memory.py`, which prints them again. Models of
-other widths are scaled by their first layer.
+factors below were computed from the shapes of every operation of the real training step of SD 1.5 and SDXL (all
+channels, attention that keeps no scores; torch 2.13, Nov 2026) with `benchmarks/memory.py`, which prints them again.
+Models of other widths are scaled by their first layer.
 
 Against runs of a full-size SD 1.5 on a CPU at 256 pixels, batch 1, rank 4 (docs/proofs.md): float32 estimated 4.9 GiB,
 measured 5.1; bfloat16 with checkpointing and cached latents estimated 2.7, measured 2.75. GPUs keep workspaces and gaps
@@ -20,14 +20,16 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from .commands import COMMANDS
 from .formats.base_model import is_safetensors
-from .formats.checkpoint_kind import SD2
+from .formats.checkpoint_kind import SD1, SD2, SDXL
 from .formats.safetensors_header import read_header
 from .networks.lora_size import LoraSize
 from .options.caching import CachingOptions
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions
+from .options.rates import leaves_text_encoders_out
 from .options.sampling import SamplingOptions
 from .options.spec import Settings
 from .options.training import TrainingOptions
@@ -36,23 +38,17 @@ from .room import FLOAT_BYTES, LATENT_CELL, kept_by_optimizer, latent_bytes
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 # Bytes in float32 per latent cell and picture; half of it in half precision.
-STEP, CHECKPOINTED_STEP, PREDICTION = 318 * KIB, 113 * KIB, 29 * KIB
 ENCODING, DECODING = 160 * KIB, 192 * KIB
 # LoRA on 3x3 convolutions keeps their inputs too; networks of other packages run the plain layers.
 WITH_CONVOLUTIONS, OTHER_NETWORK = 1.13, 1.6
-# Bytes in float32 that a learning text encoder keeps per token.
-TEXT_STEP = {False: 650 * KIB, True: 1200 * KIB}
-# Numbers in U-Net, text encoder and autoencoder where no header tells: SD 1, SD 2.
-NUMBERS = {False: (859_520_964, 123_060_480, 83_653_863), True: (865_910_724, 340_387_840, 83_653_863)}
 FIRST_LAYER = 320
-# Numbers of a LoRA per rank, U-Net and text encoder together, where no header tells.
-PER_RANK = 366_000
 PARTS = (
     ("model.diffusion_model.", "unet"),
     ("cond_stage_model.", "text"),
+    ("conditioner.embedders.", "text"),
     ("first_stage_model.", "vae"),
 )
-FOLDERS = (("unet", "unet"), ("text_encoder", "text"), ("vae", "vae"))
+FOLDERS = (("unet", "unet"), ("text_encoder", "text"), ("text_encoder_2", "text"), ("vae", "vae"))
 FIRST_LAYERS = ("model.diffusion_model.input_blocks.0.0.weight", "conv_in.weight")
 ON_GPU, PROCESS, UPPER_SIDE, UPPER_MORE = 500 * MIB, 600 * MIB, 1.15, 250 * MIB
 # Main memory beside a GPU: Python with torch and its libraries, and each process that prepares batches.
@@ -78,6 +74,34 @@ class MemoryNeed:
     peak: int
     upper: int
     main: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the full-size models of one kind.
+
+    Args:
+        unet, text: numbers in the U-Net and in the text encoders, where no header tells.
+        per_rank: numbers of a LoRA per rank, where no header tells.
+        step, checkpointed_step, prediction: bytes in float32 per latent cell and picture; half in half precision.
+        text_step: bytes in float32 that learning text encoders keep per token.
+    """
+
+    unet: int
+    text: int
+    per_rank: int
+    step: int
+    checkpointed_step: int
+    prediction: int
+    text_step: int
+
+
+VAE_NUMBERS = 83_653_863
+KNOWN = {
+    SD1: Known(859_520_964, 123_060_480, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 650 * KIB),
+    SD2: Known(865_910_724, 340_387_840, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 1200 * KIB),
+    SDXL: Known(2_567_463_684, 817_720_320, 3_563_008, 567 * KIB, 73 * KIB, 18 * KIB, 3390 * KIB),
+}
 
 
 @dataclass(frozen=True)
@@ -158,7 +182,8 @@ def _work_bytes(found: Preflight, use: _Use, width: float) -> tuple[int, int, in
     largest = max_cells(found)
     encoding = largest * batch * ENCODING * use.vae_bytes / FLOAT_BYTES * width
     # Guidance predicts twice at once.
-    sampling = largest * max(2 * PREDICTION * use.weight_bytes, DECODING * use.vae_bytes) / FLOAT_BYTES * width
+    predicting = 2 * known_of(found).prediction * use.weight_bytes
+    sampling = largest * max(predicting, DECODING * use.vae_bytes) / FLOAT_BYTES * width
     return int(_step_bytes(found) * use.weight_bytes / FLOAT_BYTES * width), int(encoding), int(sampling)
 
 
@@ -192,31 +217,38 @@ def _cells(width: int, height: int) -> int:
 def _step_bytes(found: Preflight) -> float:
     """What a step keeps in float32 at Stable Diffusion's own width."""
     settings = found.settings
-    training, network, rates = settings[TrainingOptions], settings[NetworkOptions], settings[OptimizerOptions]
+    training, network = settings[TrainingOptions], settings[NetworkOptions]
     factor = OTHER_NETWORK if found.lora is None else WITH_CONVOLUTIONS if found.lora.adapts_convolutions else 1.0
-    total = largest_batch_cells(found) * factor * (CHECKPOINTED_STEP if training.gradient_checkpointing else STEP)
-    learns_text = not network.network_train_unet_only and not rates.leaves_text_encoder_out
+    known = known_of(found)
+    per_cell = known.checkpointed_step if training.gradient_checkpointing else known.step
+    total = largest_batch_cells(found) * factor * per_cell
+    learns_text = not network.network_train_unet_only and not leaves_text_encoders_out(settings)
     if learns_text and not training.gradient_checkpointing:
         batch = max((dataset.plan.batch_size for dataset in found.scan.datasets), default=1)
-        total += batch * (settings[ModelOptions].max_token_length or 75) * TEXT_STEP[_is_sd2(found)]
+        total += batch * (settings[ModelOptions].max_token_length or 75) * known.text_step
     return total
 
 
-def _is_sd2(found: Preflight) -> bool:
-    return found.settings[ModelOptions].v2 or (found.base is not None and found.base.family == SD2)
+def known_of(found: Preflight) -> Known:
+    """Of the kind that the base model is, or that the command trains."""
+    if found.base is not None and found.base.family in KNOWN:
+        return KNOWN[found.base.family]
+    bases = COMMANDS[found.settings.command].bases
+    return KNOWN[SD2 if found.settings[ModelOptions].v2 and SD2 in bases else bases[0]]
 
 
 def _trained_bytes(found: Preflight, size: LoraSize | None) -> int:
     settings = found.settings
     training, network = settings[TrainingOptions], settings[NetworkOptions]
-    numbers = size.numbers if size else (network.network_dim or 4) * PER_RANK
+    numbers = size.numbers if size else (network.network_dim or 4) * known_of(found).per_rank
     own = 2 if training.full_fp16 or training.full_bf16 else 4
     return numbers * (2 * own + kept_by_optimizer(settings[OptimizerOptions].chosen))
 
 
 def _model_of(found: Preflight) -> _Model:
     """Numbers of the base model, from its header or headers; those of the standard model where there are none."""
-    standard = _Model(*NUMBERS[_is_sd2(found)])
+    known = known_of(found)
+    standard = _Model(known.unet, known.text, VAE_NUMBERS)
     name = found.settings[ModelOptions].pretrained_model_name_or_path
     path = Path(name).expanduser() if name else None
     # Without a kind there is no header: a hub id, a .ckpt, or something that was complained about.

@@ -21,7 +21,7 @@ from ..formats.lora_metadata import minimum_of, new_model_hash, old_model_hash
 from ..options.dataset import DatasetOptions
 from ..options.model import ModelOptions
 from ..options.network import NetworkOptions
-from ..options.optimizer import OptimizerOptions
+from ..options.rates import text_encoder_rates
 from ..options.saving import SavingOptions
 from ..options.spec import Settings, options_of
 from ..options.training import TrainingOptions
@@ -121,7 +121,7 @@ class RunMetadata:
             **_from_options(settings, folders),
             **_from_facts(facts, scan, names),
             **_from_models(settings[ModelOptions], facts),
-            **_from_network(settings[NetworkOptions], settings[OptimizerOptions]),
+            **_from_network(settings[NetworkOptions], text_encoder_rates(settings)),
             **data_metadata(scan, folders=folders),
         }
         if folders:
@@ -202,8 +202,7 @@ def _from_models(options: ModelOptions, facts: RunFacts) -> dict[str, str]:
     return metadata
 
 
-def _from_network(network: NetworkOptions, optimizer: OptimizerOptions) -> dict[str, str]:
-    rates = optimizer.text_encoder_lr
+def _from_network(network: NetworkOptions, rates: tuple[float, ...]) -> dict[str, str]:
     metadata = {"ss_text_encoder_lr": str(list(rates) if len(rates) > 1 else next(iter(rates), None))}
     if network.network_args:
         arguments: dict[str, str | float | None] = dict(_pair(text) for text in network.network_args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -77,3 +78,17 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def sizes(self) -> Tensor:
+        """(B, 6) int64: the size conditioning as the denoiser takes it, see `whole_picture_sizes`."""
+        return torch.cat([self.original_hw, self.crop_top_left, self.target_hw], dim=1)
+
+
+def whole_picture_sizes(size_wh: tuple[int, int], count: int) -> Tensor:
+    """(count, 6) int64, in pixels: original height and width, crop top and left, target height and width.
+
+    Of a picture that is made at its size: neither scaled nor cropped.
+    """
+    width, height = size_wh
+    return torch.tensor([[height, width, 0, 0, height, width]]).expand(count, -1)

@@ -8,6 +8,7 @@ from ..errors import Problems, UsageError, UserError
 from ..events import Report
 from ..networks.base import LearningRates, TrainedNetwork
 from ..options.optimizer import OptimizerOptions, SchedulerOptions
+from ..options.rates import text_encoder_rates
 from ..options.spec import Settings
 from .lr_schedules import make_scheduler, scheduler_class
 from .optimizers import adapted_rates, chosen_class, make_optimizer, weights_for_use
@@ -48,7 +49,7 @@ class Learner:
         self, network: TrainedNetwork, settings: Settings, total_steps: int, processes: int, report: Report
     ) -> None:
         options = settings[OptimizerOptions]
-        rates = LearningRates(options.learning_rate, options.unet_lr, options.text_encoder_lr)
+        rates = LearningRates(options.learning_rate, options.unet_lr, text_encoder_rates(settings))
         groups = network.parameter_groups(rates)
         if not groups:
             raise UsageError(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..data.batch import TextStates
+from ..data.batch import TextStates, whole_picture_sizes
 from ..diffusion.samplers import KNOWN, make_sampler, takes_generator
 from ..errors import NumericError
 from ..families.base import Model
@@ -116,17 +116,22 @@ class Guidance:
         self.model, self.scale = model, picture.scale
         positive, negative = model.family.encode_prompts(model, [picture.prompt], [picture.negative_prompt])
         self.text = _stacked(negative, positive) if self.is_on else positive
+        self.sizes = whole_picture_sizes(picture.size_wh, self.count).to(model.placement.device)
 
     @property
     def is_on(self) -> bool:
         """Guidance needs two predictions; at 1 and below the prompt's own is taken."""
         return self.scale > 1
 
+    @property
+    def count(self) -> int:
+        """Predictions at a time."""
+        return 2 if self.is_on else 1
+
     def __call__(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """Prediction for latents (1, C, h, w), in float32."""
-        count = 2 if self.is_on else 1
-        batch = latents.expand(count, -1, -1, -1)
-        prediction = self.model.family.predict(self.model, batch, timestep.expand(count), self.text).float()
+        batch, timesteps = latents.expand(self.count, -1, -1, -1), timestep.expand(self.count)
+        prediction = self.model.family.predict(self.model, batch, timesteps, self.text, self.sizes).float()
         if not self.is_on:
             return prediction
         without, with_prompt = prediction.chunk(2)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.batch import LatentGeometry, TextStates
 from ..diffusion.schedules import NoiseSchedule
 from ..events import Report
+from ..options.blocks import BlockLayout
 from ..options.spec import Settings
 
 
@@ -34,6 +35,7 @@ class LoraTarget:
         part: "unet", "text_encoder" or "text_encoder_2": selects learning rate and on/off switches.
         container: class name of the module that holds it, such as `Transformer2DModel`.
         block: index in block-wise rank and learning rate lists, None for text encoders.
+        alias: another key that files of other programs may have for it.
     """
 
     key: str
@@ -41,6 +43,7 @@ class LoraTarget:
     part: str
     container: str
     block: int | None
+    alias: str | None = None
 
 
 @dataclass
@@ -88,13 +91,16 @@ class Family:
         options: option groups only this family has.
         latents: geometry of its latents.
         bucket_step: bucket sizes are multiples of this many pixels.
+        blocks: of its U-Net, as block-wise ranks and learning rates count them.
+        unet_path: module path in diffusers' U-Net -> the path that LoRA files are named after.
         base_names: `ss_base_model_version` and modelspec names, from the settings.
         load: read the model.
         encode_pixels: (B, 3, H, W) in -1..1 and noise (B, C, h, w) -> scaled latents (B, C, h, w) float32.
         decode_latents: scaled latents -> pixels (B, 3, H, W) float32 in -1..1.
         encode_text: captions -> text states; runs with gradient when the caller has not switched it off.
         encode_prompts: prompts and negative prompts of previews -> a pair of text states (emphasis, long prompts).
-        predict: noisy latents, integer timesteps (B,), text states -> prediction, shape of the latents.
+        predict: noisy latents, integer timesteps (B,), text states, sizes (B, 6) as `Batch.sizes` has them ->
+            prediction, shape of the latents.
         lora_targets: every layer a network may change, convolutions included.
     """
 
@@ -103,13 +109,15 @@ class Family:
     options: tuple[type, ...] = ()
     latents: LatentGeometry
     bucket_step: int
+    blocks: BlockLayout
+    unet_path: Callable[[str], str]
     base_names: Callable[[Settings], BaseNames]
     load: Callable[[Settings, Placement, Report], Model]
     encode_pixels: Callable[[Model, Tensor, Tensor], Tensor]
     decode_latents: Callable[[Model, Tensor], Tensor]
     encode_text: Callable[[Model, Sequence[str]], TextStates]
     encode_prompts: Callable[[Model, Sequence[str], Sequence[str]], tuple[TextStates, TextStates]]
-    predict: Callable[[Model, Tensor, Tensor, TextStates], Tensor]
+    predict: Callable[[Model, Tensor, Tensor, TextStates, Tensor], Tensor]
     lora_targets: Callable[[Model], list[LoraTarget]]
 
 

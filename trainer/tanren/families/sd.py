@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.batch import TextStates
 from ..diffusion.schedules import NoiseSchedule
-from ..errors import ModelFileError, UsageError
+from ..errors import UsageError
 from ..events import Report
-from ..formats.checkpoint_kind import base_model_problem, prediction_warnings
+from ..formats.checkpoint_kind import SD_BASES
 from ..models import text_encoding
 from ..models.attention import choose_attention
 from ..models.build import build_text_encoder, build_unet, build_vae
 from ..models.clip_tokenizer import EOS_TOKEN_ID, clip_tokenizer
-from ..models.configs import STANDARD
-from ..models.load import BASE_OPTION, open_base, open_vae
-from ..models.source import Component, Source
+from ..options.blocks import SD_BLOCKS
 from ..options.dataset import DatasetOptions
 from ..options.model import AttentionOptions, ModelOptions
 from ..options.spec import Settings
+from .autoencoder import decode_latents, encode_pixels
 from .base import BaseNames, Family, LatentGeometry, LoraTarget, Model, Placement, TextRules
+from .layers import text_layers, unet_layers
+from .opening import open_model, text_encoders_of, unet_of, vae_of
 
 LATENTS = LatentGeometry(channels=4, downscale=8, scale=0.18215)
 PAD_TOKEN = {"sd1": EOS_TOKEN_ID, "sd2": 0}
-UNET_CONTAINERS = ("Transformer2DModel", "ResnetBlock2D", "Downsample2D", "Upsample2D")
-TEXT_CONTAINERS = ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")
 DOWN_FIRST, MID, UP_FIRST = 1, 12, 13
 
 
@@ -39,16 +38,9 @@ def load(settings: Settings, placement: Placement, report: Report) -> Model:
         ModelFileError: the file is missing, damaged, unsafe or of another family.
     """
     options = settings[ModelOptions]
-    map_file = not options.disable_mmap_load_safetensors
     with report.phase("load", total=3) as phase:
-        source = open_base(options.pretrained_model_name_or_path, map_file=map_file)
-        _check_kind(source, options, report)
-        unet_part, text_part = _needed(source.unet, source), _needed(source.text_encoder, source)
-        vae_part = source.vae
-        if options.vae:
-            vae_part = open_vae(options.vae, _vae_config(source), map_file=map_file)
-        vae_part = _needed(vae_part, source)
-
+        source = open_model(options, SD_BASES, report)
+        unet_part, (text_part,), vae_part = unet_of(source), text_encoders_of(source), vae_of(source, options)
         text_encoder = build_text_encoder(text_part, placement.device, placement.dtype, report)
         phase.advance()
         vae = build_vae(vae_part, placement.device, placement.vae_dtype, report)
@@ -69,20 +61,6 @@ def load(settings: Settings, placement: Placement, report: Report) -> Model:
         placement=placement,
         text=TextRules(options.clip_skip, options.max_token_length, settings[DatasetOptions].weighted_captions),
     )
-
-
-def encode_pixels(model: Model, pixels: Tensor, noise: Tensor) -> Tensor:
-    """One sample of the autoencoder's posterior, scaled; a NaN of the autoencoder stays one for the caller to see."""
-    vae: Any = model.vae
-    posterior = vae.encode(pixels.to(model.placement.vae_dtype)).latent_dist
-    return LATENTS.scale * (posterior.mean.float() + posterior.std.float() * noise)
-
-
-def decode_latents(model: Model, latents: Tensor) -> Tensor:
-    """Pictures of scaled latents."""
-    unscaled = (latents / LATENTS.scale).to(model.placement.vae_dtype)
-    vae: Any = model.vae
-    return vae.decode(unscaled, return_dict=False)[0].float().clamp(-1, 1)
 
 
 def encode_text(model: Model, captions: Sequence[str]) -> TextStates:
@@ -106,8 +84,10 @@ def encode_prompts(model: Model, prompts: Sequence[str], negatives: Sequence[str
     return TextStates(positive), TextStates(negative)
 
 
-def predict(model: Model, noisy_latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
-    """Epsilon or v, float32, in the shape of the latents."""
+def predict(
+    model: Model, noisy_latents: Tensor, timesteps: Tensor, text: TextStates, sizes: Tensor | None = None
+) -> Tensor:
+    """Epsilon or v, float32, in the shape of the latents; these models do not look at the sizes."""
     dtype = model.placement.dtype
     prediction = model.denoiser(noisy_latents.to(dtype), timesteps, text.hidden.to(dtype), return_dict=False)[0]
     return prediction.float()
@@ -116,27 +96,13 @@ def predict(model: Model, noisy_latents: Tensor, timesteps: Tensor, text: TextSt
 def lora_targets(model: Model) -> list[LoraTarget]:
     """Layers in kohya's order: text encoder, then U-Net; names as in `networks.lora` files of SD 1 and SD 2."""
     return [
-        *_targets(model.text_encoders[0], "lora_te_", "text_encoder", TEXT_CONTAINERS),
-        *_targets(model.denoiser, "lora_unet_", "unet", UNET_CONTAINERS),
+        *text_layers(model.text_encoders[0], "lora_te_", "text_encoder"),
+        *unet_layers(model.denoiser, unet_path, block_index),
     ]
 
 
-def _targets(model: nn.Module, prefix: str, part: str, containers: Sequence[str]) -> Iterator[LoraTarget]:
-    for path, container in model.named_modules():
-        kind = type(container).__name__
-        if kind not in containers:
-            continue
-        for inner, leaf in container.named_modules():
-            if isinstance(leaf, nn.Linear | nn.Conv2d):
-                name = _file_path(f"{path}.{inner}" if inner else path, part)
-                block = block_index(name) if part == "unet" else None
-                yield LoraTarget(prefix + name.replace(".", "_"), leaf, part, kind, block)
-
-
-def _file_path(path: str, part: str) -> str:
-    """transformers dropped the level `text_model` from CLIPTextModel in 5.6; LoRA names keep it."""
-    if part == "text_encoder" and not path.startswith("text_model."):
-        return f"text_model.{path}"
+def unet_path(path: str) -> str:
+    """Files of SD 1 and SD 2 name layers as diffusers does."""
     return path
 
 
@@ -169,36 +135,6 @@ def base_names(settings: Settings) -> BaseNames:
     )
 
 
-def _check_kind(source: Source, options: ModelOptions, report: Report) -> None:
-    # As the user typed it, so that the report can tell this from what the checks before the run have said.
-    name = options.pretrained_model_name_or_path or source.path.name
-    problem = base_model_problem(source.kind, name, v2=options.v2, needs_vae=not options.vae)
-    if problem is not None:
-        raise problem
-    for warning in prediction_warnings(
-        source.kind,
-        name,
-        v_parameterization=options.v_parameterization,
-        zero_terminal_snr=options.zero_terminal_snr,
-    ):
-        report.warning(warning)
-
-
-def _needed(part: Component | None, source: Source) -> Component:
-    if part is not None:
-        return part
-    missing, fix = "text encoder", "Take the full checkpoint."
-    if source.unet is None:
-        missing = "U-Net"
-    elif source.text_encoder is not None:
-        missing, fix = "VAE", "Take the full checkpoint, or name a VAE with --vae."
-    raise ModelFileError(where=BASE_OPTION, what=f"{source.path.name} has no {missing}.", fix=fix)
-
-
-def _vae_config(source: Source) -> dict[str, object]:
-    return source.vae.config if source.vae is not None else STANDARD[source.kind.family].vae
-
-
 def _check_clip_skip(options: ModelOptions, text_encoder: Any) -> None:
     layers = text_encoder.config.num_hidden_layers
     if options.clip_skip is not None and options.clip_skip > layers:
@@ -214,6 +150,8 @@ FAMILY = Family(
     title="Stable Diffusion 1 and 2",
     latents=LATENTS,
     bucket_step=64,
+    blocks=SD_BLOCKS,
+    unet_path=unet_path,
     base_names=base_names,
     load=load,
     encode_pixels=encode_pixels,

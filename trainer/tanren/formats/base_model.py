@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelFileError
-from .checkpoint_kind import FAMILY_BY_CONTEXT, NORMAL_CHANNELS, SD1, SD2, CheckpointKind, kind_of
+from .checkpoint_kind import FAMILY_BY_CONTEXT, NORMAL_CHANNELS, SD1, SD2, SDXL, CheckpointKind, kind_of
 from .file_kind import OLD_PICKLE, SAFETENSORS, ZIP_CHECKPOINT, kind_of_file
 from .safetensors_header import read_header
 
 SAFETENSORS_ENDING = ".safetensors"
+TEXT_FOLDERS = {SDXL: ("text_encoder", "text_encoder_2")}
 PICKLE_ENDINGS = (".ckpt", ".pt", ".pth", ".bin")
 
 
@@ -79,19 +80,20 @@ def folder_kind(folder: Path) -> CheckpointKind:
         )
     scheduler = _settings_if_there(folder / "scheduler" / "scheduler_config.json")
     prediction = {"v_prediction": "v", "epsilon": "epsilon"}.get(scheduler.get("prediction_type", "epsilon"))
+    family = _family(unet)
     return CheckpointKind(
-        family=_family(unet),
+        family=family,
         in_channels=unet.get("in_channels", NORMAL_CHANNELS),
         prediction=prediction if scheduler else None,
         zero_terminal_snr=bool(scheduler.get("rescale_betas_zero_snr", False)),
-        has_text_encoder=(folder / "text_encoder").is_dir(),
+        has_text_encoder=all((folder / part).is_dir() for part in TEXT_FOLDERS.get(family, ("text_encoder",))),
         has_vae=(folder / "vae").is_dir(),
     )
 
 
 def _family(unet: dict[str, Any]) -> str:
     if unet.get("addition_embed_type") == "text_time":
-        return "sdxl_refiner" if unet.get("cross_attention_dim") == 1280 else "sdxl"
+        return "sdxl_refiner" if unet.get("cross_attention_dim") == 1280 else SDXL
     standard = FAMILY_BY_CONTEXT.get(unet.get("cross_attention_dim", 0))
     # SD 2 projects with linear layers where SD 1 has 1x1 convolutions; this holds for models of other widths too.
     return standard or (SD2 if unet.get("use_linear_projection") else SD1)

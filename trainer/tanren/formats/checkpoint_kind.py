@@ -14,15 +14,18 @@ from ..errors import ModelFileError, UsageError, UserError
 
 Shapes = Mapping[str, Sequence[int]]
 UNET = "model.diffusion_model."
-SD1, SD2 = "sd1", "sd2"
-TRAINABLE = (SD1, SD2)
+SD1, SD2, SDXL = "sd1", "sd2", "sdxl"
+SD_BASES, SDXL_BASES = (SD1, SD2), (SDXL,)
+TRAINABLE = (*SD_BASES, *SDXL_BASES)
+WANTED = {SD_BASES: "a Stable Diffusion 1 or 2 checkpoint", SDXL_BASES: "an SDXL base checkpoint"}
+EDM = "edm"
 NORMAL_CHANNELS = 4
 SPECIAL_INPUTS = {9: "inpainting", 8: "instruct-pix2pix", 7: "x4 upscaler", 5: "depth"}
-FAMILY_BY_CONTEXT = {768: SD1, 1024: SD2, 1280: "sdxl_refiner", 2048: "sdxl"}
+FAMILY_BY_CONTEXT = {768: SD1, 1024: SD2, 1280: "sdxl_refiner", 2048: SDXL}
 TITLES = {
     SD1: "a Stable Diffusion 1 model",
     SD2: "a Stable Diffusion 2 model",
-    "sdxl": "an SDXL model",
+    SDXL: "an SDXL model",
     "sdxl_refiner": "an SDXL refiner",
     "sd3": "a Stable Diffusion 3 model",
     "flux": "a FLUX.1 model",
@@ -36,6 +39,8 @@ TITLES = {
     "unet": "a U-Net in diffusers naming alone",
     "unknown": "not a model that is known here",
 }
+# Playground 2.5 and CosXL: another noise schedule, which needs another loss.
+EDM_MARKS = {"edm_mean", "edm_vpred.sigma_max"}
 LORA_MARKS = (".lora_down.weight", ".lora_up.weight", ".lora_A.weight", ".lora_B.weight", ".hada_w1_a", ".lokr_w1")
 
 
@@ -46,7 +51,7 @@ class CheckpointKind:
     Args:
         family: key of `TITLES`.
         in_channels: input channels of the U-Net; 4 unless the model takes pictures as input too.
-        prediction: "v" or "epsilon" when the file says so, else None.
+        prediction: "v", "epsilon" or "edm" when the file says so, else None.
         zero_terminal_snr: the file says that it was trained with a noise schedule that ends in pure noise.
         has_text_encoder, has_vae: whether these parts are in the file.
     """
@@ -82,6 +87,8 @@ def kind_of(shapes: Shapes, metadata: Mapping[str, str] | None = None) -> Checkp
         has_text_encoder=_any_starts(shapes, ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")),
         has_vae=_any_starts(shapes, ("first_stage_model.", "vae.")),
     )
+    if EDM_MARKS & shapes.keys():
+        return replace(kind, prediction=EDM)
     if "v_pred" in shapes:
         return replace(kind, prediction="v", zero_terminal_snr="ztsnr" in shapes)
     said = {"v": "v", "epsilon": "epsilon"}.get((metadata or {}).get("modelspec.prediction_type", ""))
@@ -107,12 +114,12 @@ def _unet_family(shapes: Shapes) -> str | None:
     if f"{UNET}input_blocks.0.0.weight" not in shapes:
         return None
     if "conditioner.embedders.1.model.ln_final.weight" in shapes:
-        return "sdxl"
+        return SDXL
     single = shapes.get("conditioner.embedders.0.model.ln_final.weight")
     if single is not None:
         return SD2 if f"{UNET}label_emb.0.0.weight" not in shapes else "sdxl_refiner"
     if f"{UNET}label_emb.0.0.weight" in shapes:
-        return "sdxl_refiner" if list(shapes[f"{UNET}label_emb.0.0.weight"])[1:] == [2560] else "sdxl"
+        return "sdxl_refiner" if list(shapes[f"{UNET}label_emb.0.0.weight"])[1:] == [2560] else SDXL
     if _any_starts(shapes, ("cond_stage_model.model.",)):
         return SD2
     if _any_starts(shapes, ("cond_stage_model.transformer.",)):
@@ -142,21 +149,28 @@ def _any_starts(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
     return any(name.startswith(prefixes) for name in names)
 
 
-def base_model_problem(kind: CheckpointKind, name: str, *, v2: bool, needs_vae: bool = False) -> UserError | None:
-    """Why a checkpoint cannot be the base of an SD 1 or SD 2 training with these flags, or None.
+def base_model_problem(
+    kind: CheckpointKind, name: str, *, bases: tuple[str, ...], v2: bool, needs_vae: bool = False
+) -> UserError | None:
+    """Why a checkpoint cannot be the base of a training with these flags, or None.
 
     Args:
         kind: what the file is.
         name: the file as the user typed it.
+        bases: kinds that can be trained, `SD_BASES` or `SDXL_BASES`.
         v2: `--v2`.
         needs_vae: no other autoencoder is named with `--vae`.
     """
     where = "--pretrained_model_name_or_path"
-    if kind.family not in TRAINABLE:
-        fix = "Give a Stable Diffusion 1 or 2 checkpoint."
-        if kind.family in ("sdxl", "flux"):
-            fix = f"train_network trains Stable Diffusion 1 and 2. {fix}"
+    if kind.family not in bases:
+        fix = f"Give {WANTED[bases]}."
+        if kind.family in TRAINABLE:
+            other = "with sdxl_ in front" if kind.family in SDXL_BASES else "without sdxl_ in front"
+            fix = f"Use the command of the same name {other}, or give {WANTED[bases]}."
         return ModelFileError(where=where, what=f"{name} is {kind.sentence}.", fix=fix)
+    if kind.prediction == EDM:
+        what = f"{name} is {kind.sentence} with the noise schedule EDM, which cannot be trained here."
+        return ModelFileError(where=where, what=what, fix=f"Give {WANTED[bases]} that predicts epsilon or v.")
     if kind.in_channels != NORMAL_CHANNELS:
         what = f"{name} is {kind.sentence}."
         return ModelFileError(where=where, what=what, fix="Train on the ordinary model it was made from.")

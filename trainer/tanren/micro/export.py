@@ -63,10 +63,10 @@ def write_folder(model: str, folder: Path) -> Path:
 
     source = open_base(str(asset(*MODELS[model])))
     place = torch.device("cpu"), torch.float32, Report()
-    unet, vae, text = source.unet, source.vae, source.text_encoder
+    unet, vae, (text,) = source.unet, source.vae, source.text_encoders
     assert unet and vae and text, "the packaged model is whole"
     configs = Configs(source.kind.family, unet.config, vae.config, (text.config,))
-    parts = ModelParts(configs, build_unet(unet, *place), build_vae(vae, *place), build_text_encoder(text, *place))
+    parts = ModelParts(configs, build_unet(unet, *place), build_vae(vae, *place), (build_text_encoder(text, *place),))
     folder.mkdir(parents=True, exist_ok=True)
     return save_folder.write_folder(folder, parts, dtype=torch.float32)
 

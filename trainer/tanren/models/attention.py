@@ -44,7 +44,7 @@ class SlicedAttention(AttnProcessor2_0):
     ) -> Tensor:
         """(B, tokens, width) attended to itself or to the text states (B, text tokens, text width).
 
-        The U-Nets of SD 1 and SD 2 use neither masks nor norms nor residuals in their attention layers.
+        The U-Nets of SD 1, SD 2 and SDXL use neither masks nor norms nor residuals in their attention layers.
         """
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)

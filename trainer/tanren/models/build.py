@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from ..errors import ModelFileError
 from ..events import Report
+from . import text_keys
 from .configs import arguments_for
 from .source import Component
-from .text_keys import HF_LEVEL
 
 SHOWN_NAMES = 5
 
@@ -38,11 +38,27 @@ def build_vae(part: Component, device: torch.device, dtype: torch.dtype, report:
 
 
 def build_text_encoder(part: Component, device: torch.device, dtype: torch.dtype, report: Report) -> nn.Module:
-    """The frozen CLIP text encoder of a component, whatever level of names this version of transformers has."""
+    """The frozen CLIP text encoder of a component."""
+    return _text_encoder(CLIPTextModel, part, device, dtype, report)
+
+
+def build_projecting_encoder(part: Component, device: torch.device, dtype: torch.dtype, report: Report) -> nn.Module:
+    """The same with the projection of its pooled state."""
+    return _text_encoder(CLIPTextModelWithProjection, part, device, dtype, report)
+
+
+def _text_encoder(
+    kind: Callable[[CLIPTextConfig], nn.Module],
+    part: Component,
+    device: torch.device,
+    dtype: torch.dtype,
+    report: Report,
+) -> nn.Module:
     arguments = arguments_for(CLIPTextConfig.__init__, part.config, str(part.file.path))
-    model = _on_meta(lambda: CLIPTextModel(CLIPTextConfig(**arguments)), part)
-    level = HF_LEVEL if any(name.startswith(HF_LEVEL) for name in model.state_dict()) else ""
-    tensors = {level + name: tensor for name, tensor in part.tensors.items()}
+    model = _on_meta(lambda: kind(CLIPTextConfig(**arguments)), part)
+    # Whatever level of names this version of transformers has.
+    theirs = {text_keys.without_hf_level(name): name for name in model.state_dict()}
+    tensors = {theirs.get(name, name): tensor for name, tensor in part.tensors.items()}
     give_weights(model, part, tensors, device, dtype, report)
     for name, buffer in list(model.named_buffers()):
         if name.endswith("position_ids"):

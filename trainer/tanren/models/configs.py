@@ -1,7 +1,7 @@
 """Shapes of the model families: what diffusers and transformers are told before any weight is read.
 
 Only values that differ from the libraries' defaults, or that a reader would look for. Source: the config files
-published with Stable Diffusion 1.5 and 2.1.
+published with Stable Diffusion 1.5, 2.1 and SDXL 1.0.
 
 A single file may carry its own configs in the header entry `tanren.config`: a JSON object with `family` and one object
 per component. They come from outside, so names, types and sizes are checked before a model is built from them.
@@ -26,7 +26,9 @@ NEEDED_KEYS = {
     "unet": ("block_out_channels", "down_block_types", "up_block_types", "cross_attention_dim"),
     "vae": ("block_out_channels", "latent_channels"),
     "text_encoder": ("num_hidden_layers", "hidden_size"),
+    "text_encoder_2": ("num_hidden_layers", "hidden_size"),
 }
+TEXT_PARTS = ("text_encoder", "text_encoder_2")
 CONTROL_KEYS = ("_class_name", "_diffusers_version", "_name_or_path", "architectures", "model_type", "torch_dtype")
 
 
@@ -35,7 +37,7 @@ class Configs:
     """One config per component of a model.
 
     Args:
-        family: "sd1" or "sd2".
+        family: "sd1", "sd2" or "sdxl".
         unet: arguments of `UNet2DConditionModel`.
         vae: arguments of `AutoencoderKL`.
         text_encoders: arguments of `CLIPTextConfig`, one per encoder.
@@ -65,6 +67,21 @@ SD2_UNET: Config = {
     "attention_head_dim": (5, 10, 20, 20),
     "use_linear_projection": True,
 }
+SDXL_UNET: Config = {
+    **SD_UNET,
+    "sample_size": 128,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (320, 640, 1280),
+    "cross_attention_dim": 2048,
+    "attention_head_dim": (5, 10, 20),
+    "use_linear_projection": True,
+    "transformer_layers_per_block": (1, 2, 10),
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    # The pooled text, 1280, and six sizes of 256 numbers each.
+    "projection_class_embeddings_input_dim": 2816,
+}
 SD_VAE: Config = {
     "in_channels": 3,
     "out_channels": 3,
@@ -77,6 +94,7 @@ SD_VAE: Config = {
     "sample_size": 512,
     "scaling_factor": 0.18215,
 }
+SDXL_VAE: Config = {**SD_VAE, "sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True}
 CLIP_COMMON: Config = {
     "vocab_size": 49408,
     "max_position_embeddings": 77,
@@ -103,9 +121,19 @@ OPENCLIP_H: Config = {
     "hidden_act": "gelu",
     "projection_dim": 512,
 }
+OPENCLIP_BIGG: Config = {
+    **CLIP_COMMON,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "hidden_act": "gelu",
+    "projection_dim": 1280,
+}
 STANDARD = {
     "sd1": Configs("sd1", SD1_UNET, SD_VAE, (CLIP_L,)),
     "sd2": Configs("sd2", SD2_UNET, SD_VAE, (OPENCLIP_H,)),
+    "sdxl": Configs("sdxl", SDXL_UNET, SDXL_VAE, (CLIP_L, OPENCLIP_BIGG)),
 }
 
 
@@ -122,13 +150,17 @@ def configs_in_header(metadata: Mapping[str, str], where: str) -> Configs | None
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _broken_entry(where, f"it is not JSON ({error})") from error
-    if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in NEEDED_KEYS):
-        raise _broken_entry(where, f"it must be an object with {', '.join(NEEDED_KEYS)}")
-    if found.get("family") not in STANDARD:
-        raise _broken_entry(where, f"family {found.get('family')!r} is none of {', '.join(STANDARD)}")
-    for part in NEEDED_KEYS:
+    family = found.get("family") if isinstance(found, dict) else None
+    standard = STANDARD.get(family) if isinstance(family, str) else None
+    texts = TEXT_PARTS[: len(standard.text_encoders)] if standard else TEXT_PARTS[:1]
+    parts = ("unet", "vae", *texts)
+    if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in parts):
+        raise _broken_entry(where, f"it must be an object with {', '.join(parts)}")
+    if standard is None:
+        raise _broken_entry(where, f"family {family!r} is none of {', '.join(STANDARD)}")
+    for part in parts:
         check_config(part, found[part], where)
-    return Configs(found["family"], found["unet"], found["vae"], (found["text_encoder"],))
+    return Configs(standard.family, found["unet"], found["vae"], tuple(found[part] for part in texts))
 
 
 def check_config(part: str, config: Config, where: str) -> None:
@@ -147,12 +179,8 @@ def check_config(part: str, config: Config, where: str) -> None:
 
 def header_entry(configs: Configs) -> str:
     """The text of `tanren.config` for these configs; same configs, same text."""
-    parts = {
-        "family": configs.family,
-        "unet": configs.unet,
-        "vae": configs.vae,
-        "text_encoder": configs.text_encoders[0],
-    }
+    texts = dict(zip(TEXT_PARTS, configs.text_encoders, strict=False))
+    parts = {"family": configs.family, "unet": configs.unet, "vae": configs.vae, **texts}
     return json.dumps(parts, sort_keys=True)
 
 

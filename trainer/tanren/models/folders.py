@@ -15,11 +15,11 @@ from ..errors import ModelFileError
 from ..formats.base_model import folder_kind, read_settings
 from ..formats.checkpoint_kind import TRAINABLE
 from . import text_keys, unet_keys, vae_keys
-from .configs import check_config
+from .configs import TEXT_PARTS, check_config
 from .source import Component, Source
 from .tensor_files import TensorFile, open_tensors
 
-TITLES = {"unet": "U-Net", "vae": "VAE", "text_encoder": "text encoder"}
+TITLES = {"unet": "U-Net", "vae": "VAE", "text_encoder": "text encoder", "text_encoder_2": "text encoder 2"}
 DIFFUSERS_STEMS, TRANSFORMERS_STEMS = ("diffusion_pytorch_model",), ("model", "pytorch_model")
 
 
@@ -31,13 +31,15 @@ def open_folder(folder: Path, *, map_file: bool = True) -> Source:
     """
     kind = folder_kind(folder)
     if kind.family not in TRAINABLE:
-        return Source(folder, kind, None, None, None)
+        return Source(folder, kind, None, None)
     unet = read_component(folder / "unet", "unet", map_file=map_file)
     vae = vae_folder(folder / "vae", map_file=map_file) if (folder / "vae").is_dir() else None
-    text = None
-    if (folder / "text_encoder").is_dir():
-        text = _text_component(folder / "text_encoder", map_file=map_file)
-    return Source(folder, kind, unet, vae, text)
+    layouts = zip(TEXT_PARTS, text_keys.LAYOUTS[kind.family], strict=False)
+    texts = [
+        _text_component(folder, part, projects=layout.projects, map_file=map_file) if (folder / part).is_dir() else None
+        for part, layout in layouts
+    ]
+    return Source(folder, kind, unet, vae, tuple(texts))
 
 
 def vae_folder(folder: Path, *, map_file: bool = True) -> Component:
@@ -50,19 +52,15 @@ def vae_folder(folder: Path, *, map_file: bool = True) -> Component:
     return Component(found.title, found.config, tensors, found.file)
 
 
-def _text_component(folder: Path, *, map_file: bool) -> Component:
-    found = read_component(folder, "text_encoder", map_file=map_file)
-    tensors = {
-        text_keys.without_hf_level(name): tensor
-        for name, tensor in found.tensors.items()
-        if not text_keys.IGNORED.search(name)
-    }
+def _text_component(folder: Path, part: str, *, projects: bool, map_file: bool) -> Component:
+    found = read_component(folder / part, part, map_file=map_file)
+    tensors = text_keys.without_extras(found.tensors, projects=projects)
     return Component(found.title, found.config, tensors, found.file)
 
 
 def read_component(folder: Path, part: str, *, map_file: bool = True) -> Component:
     """One component with the names as they are in its files; `part` is a key of `TITLES`."""
-    title, stems = TITLES[part], TRANSFORMERS_STEMS if part == "text_encoder" else DIFFUSERS_STEMS
+    title, stems = TITLES[part], TRANSFORMERS_STEMS if part in TEXT_PARTS else DIFFUSERS_STEMS
     config = read_settings(folder / "config.json")
     check_config(part, config, str(folder / "config.json"))
     for paths in _weight_files(folder, stems):

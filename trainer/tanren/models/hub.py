@@ -16,6 +16,7 @@ FULL = (
     "*/diffusion_pytorch_model-*-of-*.safetensors",
     "*/diffusion_pytorch_model.safetensors.index.json",
     "text_encoder/model.safetensors",
+    "text_encoder_2/model.safetensors",
 )
 HALF = tuple(name.replace("model.safetensors", "model.fp16.safetensors") for name in FULL)
 

@@ -56,7 +56,7 @@ def open_vae(reference: str, base: Config, *, map_file: bool = True) -> Componen
             where=VAE_OPTION,
             what=f"{path.name} is a VAE with {channels} latent channels; this model needs {base['latent_channels']}.",
             why="VAEs with 16 channels belong to FLUX.1 and Stable Diffusion 3." if channels == 16 else "",
-            fix="Give a VAE made for Stable Diffusion 1 or 2, or leave --vae out.",
+            fix="Give a VAE made for this kind of model, or leave --vae out.",
         )
     return replace(part, title="VAE")
 

@@ -5,7 +5,7 @@ What is written loads in the WebUIs, sd-scripts and diffusers. Same weights, sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..files import durable_write
-from ..formats.checkpoint_kind import SD2
+from ..formats.checkpoint_kind import SD1, SD2
 from ..formats.safetensors_header import header_bytes, lay_out
 from . import text_keys, unet_keys, vae_keys
 from .configs import CONFIG_ENTRY, STANDARD, Config, Configs, header_entry
@@ -25,12 +25,12 @@ DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 @dataclass(frozen=True)
 class ModelParts:
-    """A whole SD 1 or SD 2 model and what it was built from."""
+    """A whole model and what it was built from; as many text encoders as its configs have."""
 
     configs: Configs
     unet: nn.Module
     vae: nn.Module
-    text_encoder: nn.Module
+    text_encoders: tuple[nn.Module, ...]
 
 
 def write_single_file(
@@ -53,7 +53,7 @@ def ldm_tensors(parts: ModelParts) -> dict[str, Tensor]:
     return {
         **_prefixed(unet_keys.PREFIX, _ldm_unet(parts.unet, parts.configs.unet)),
         **_prefixed(vae_keys.PREFIX, _ldm_vae(parts.vae, parts.configs.vae)),
-        **_ldm_text(parts.text_encoder, parts.configs),
+        **_ldm_text(parts.text_encoders, parts.configs),
     }
 
 
@@ -72,12 +72,24 @@ def _ldm_vae(vae: nn.Module, config: Config) -> dict[str, Tensor]:
     return {name: tensor[:, :, None, None] if is_projection[name] else tensor for name, tensor in named.items()}
 
 
-def _ldm_text(encoder: nn.Module, configs: Configs) -> dict[str, Tensor]:
-    ours = {text_keys.without_hf_level(name): tensor for name, tensor in encoder.state_dict().items()}
-    if configs.family != SD2:
-        return _prefixed(text_keys.SD1_PREFIX, ours)
+def _ldm_text(encoders: Sequence[nn.Module], configs: Configs) -> dict[str, Tensor]:
+    named = [
+        {text_keys.without_hf_level(name): tensor for name, tensor in encoder.state_dict().items()}
+        for encoder in encoders
+    ]
+    if configs.family == SD1:
+        return _prefixed(text_keys.SD1_PREFIX, named[0])
+    if configs.family == SD2:
+        return _ldm_text_of_sd2(named[0], configs.text_encoders[0])
+    theirs = text_keys.to_openclip(named[1], configs.text_encoders[1]["num_hidden_layers"])
+    theirs["logit_scale"] = torch.ones(())
+    first, second = text_keys.SDXL_PREFIXES
+    return {**_prefixed(first, named[0]), **_prefixed(second, theirs)}
+
+
+def _ldm_text_of_sd2(ours: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
     # OpenCLIP has one layer more than SD 2 uses; readers expect it, so the last one is written twice.
-    layers, width = configs.text_encoders[0]["num_hidden_layers"], configs.text_encoders[0]["hidden_size"]
+    layers, width = config["num_hidden_layers"], config["hidden_size"]
     last = f"encoder.layers.{layers - 1}."
     twice = {
         name.replace(last, f"encoder.layers.{layers}."): tensor

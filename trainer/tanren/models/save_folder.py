@@ -5,25 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from ..files import write_json, write_text
-from ..formats.checkpoint_kind import SD2
+from ..formats.checkpoint_kind import SD2, SDXL
 from . import text_keys
 from .clip_tokenizer import BOS, EOS, MODEL_MAX_LENGTH, build_vocabulary, read_merges
-from .configs import Config
+from .configs import TEXT_PARTS, Config
 from .save import ModelParts, write_tensors
 
-MODEL_INDEX = {
-    "_class_name": "StableDiffusionPipeline",
+COMMON_INDEX = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
     "scheduler": ["diffusers", "DDIMScheduler"],
-    "safety_checker": [None, None],
     "feature_extractor": [None, None],
+}
+MODEL_INDEX = {
+    **COMMON_INDEX,
+    "_class_name": "StableDiffusionPipeline",
+    "safety_checker": [None, None],
     "requires_safety_checker": False,
 }
+SDXL_INDEX = {
+    **COMMON_INDEX,
+    "_class_name": "StableDiffusionXLPipeline",
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    "image_encoder": [None, None],
+    "force_zeros_for_empty_prompt": True,
+}
+TEXT_CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
 def write_folder(folder: Path, parts: ModelParts, *, dtype: torch.dtype, v_prediction: bool = False) -> Path:
@@ -37,24 +50,33 @@ def write_folder(folder: Path, parts: ModelParts, *, dtype: torch.dtype, v_predi
         v_prediction: what the scheduler's config says.
     """
     unet, vae = parts.unet.state_dict(), parts.vae.state_dict()
-    ours = {text_keys.without_hf_level(name): tensor for name, tensor in parts.text_encoder.state_dict().items()}
-    text = {text_keys.HF_LEVEL + name: tensor for name, tensor in ours.items()}
-    text_config = {"model_type": "clip_text_model", **parts.configs.text_encoders[0]}
-    components = {
-        "unet": ("UNet2DConditionModel", "diffusion_pytorch_model", parts.configs.unet, unet),
-        "vae": ("AutoencoderKL", "diffusion_pytorch_model", parts.configs.vae, vae),
-        "text_encoder": ("CLIPTextModel", "model", text_config, text),
+    components: dict[str, tuple[Config, str, Config, dict[str, Tensor]]] = {
+        "unet": ({"_class_name": "UNet2DConditionModel"}, "diffusion_pytorch_model", parts.configs.unet, unet),
+        "vae": ({"_class_name": "AutoencoderKL"}, "diffusion_pytorch_model", parts.configs.vae, vae),
     }
-    for name, (kind, stem, config, tensors) in components.items():
+    texts = zip(TEXT_PARTS, TEXT_CLASSES, parts.text_encoders, parts.configs.text_encoders, strict=False)
+    for name, kind, encoder, text_config in texts:
+        label = {"architectures": [kind], "model_type": "clip_text_model"}
+        components[name] = (label, "model", text_config, _text_weights(encoder))
+    for name, (label, stem, config, tensors) in components.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
-        label = {"architectures": [kind]} if name == "text_encoder" else {"_class_name": kind}
         write_json(folder / name / "config.json", {**label, **config})
         write_tensors(folder / name / f"{stem}.safetensors", tensors, dtype=dtype, metadata={"format": "pt"})
     (folder / "scheduler").mkdir(exist_ok=True)
     write_json(folder / "scheduler" / "scheduler_config.json", _scheduler(v_prediction))
+    is_sdxl = parts.configs.family == SDXL
     write_tokenizer(folder / "tokenizer", pads_with_zero=parts.configs.family == SD2)
-    write_json(folder / "model_index.json", MODEL_INDEX)
+    if is_sdxl:
+        write_tokenizer(folder / "tokenizer_2", pads_with_zero=True)
+    write_json(folder / "model_index.json", SDXL_INDEX if is_sdxl else MODEL_INDEX)
     return folder
+
+
+def _text_weights(encoder: nn.Module) -> dict[str, Tensor]:
+    ours = {text_keys.without_hf_level(name): tensor for name, tensor in encoder.state_dict().items()}
+    return {
+        name if name == text_keys.PROJECTION else text_keys.HF_LEVEL + name: tensor for name, tensor in ours.items()
+    }
 
 
 def _scheduler(v_prediction: bool) -> Config:

@@ -1,7 +1,8 @@
 """Single-file checkpoints in the ldm layout, taken apart into components under our names.
 
 Layout: U-Net under `model.diffusion_model.`, autoencoder under `first_stage_model.`, text encoder under
-`cond_stage_model.` (Hugging Face names in SD 1, OpenCLIP names in SD 2, there also under `conditioner.embedders.0.`).
+`cond_stage_model.` (Hugging Face names in SD 1, OpenCLIP names in SD 2, there also under `conditioner.embedders.0.`),
+in SDXL two under `conditioner.embedders.0.` and `.1.`; see `text_keys.py`.
 Averages (`model_ema.`), noise tables, position ids and optimizer states may be there and are left alone.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import ModelFileError
-from ..formats.checkpoint_kind import SD2, CheckpointKind, kind_of
+from ..formats.checkpoint_kind import CheckpointKind, kind_of
 from . import text_keys, unet_keys, vae_keys
 from .configs import STANDARD, Config, Configs, configs_in_header
 from .source import Component, Source
@@ -39,19 +40,24 @@ def open_single_file(path: Path, *, map_file: bool = True) -> Source:
         )
     configs = own or STANDARD.get(kind.family)
     if configs is None:
-        return Source(path, kind, None, None, None)
-    return Source(path, kind, *_components(file, kind, configs))
+        return Source(path, kind, None, None)
+    return _taken_apart(path, file, kind, configs)
 
 
-def _components(file: TensorFile, kind: CheckpointKind, configs: Configs) -> list[Component | None]:
+def _taken_apart(path: Path, file: TensorFile, kind: CheckpointKind, configs: Configs) -> Source:
     unet, unknown = _renamed(_under(file.tensors, unet_keys.PREFIX), _swapped(unet_keys.table_of(configs.unet)))
     unknown = tuple(unet_keys.PREFIX + name for name in unknown)
-    text = _text_weights(file.tensors, kind, configs.text_encoders[0])
-    return [
+    texts = [
+        (config, text_keys.in_single_file(file.tensors, layout, config["num_hidden_layers"]))
+        for layout, config in zip(text_keys.LAYOUTS[kind.family], configs.text_encoders, strict=True)
+    ]
+    return Source(
+        path,
+        kind,
         Component("U-Net", configs.unet, unet, file, unknown) if unet else None,
         vae_component(file, configs.vae) if kind.has_vae else None,
-        Component("text encoder", configs.text_encoders[0], text, file) if text else None,
-    ]
+        tuple(Component("text encoder", config, text, file) if text else None for config, text in texts),
+    )
 
 
 def vae_component(file: TensorFile, config: Config) -> Component:
@@ -70,17 +76,6 @@ def vae_component(file: TensorFile, config: Config) -> Component:
         return Component("VAE", config, renamed, file)
     renamed, unknown = _renamed(weights, _swapped(vae_keys.table_of(config)))
     return Component("VAE", config, renamed, file, tuple(prefix + name for name in unknown))
-
-
-def _text_weights(tensors: Mapping[str, Tensor], kind: CheckpointKind, config: Config) -> dict[str, Tensor]:
-    prefixes = text_keys.OPENCLIP_PREFIXES if kind.family == SD2 else text_keys.HF_PREFIXES
-    for prefix in prefixes:
-        found = _under(tensors, prefix)
-        if found and kind.family == SD2:
-            return text_keys.from_openclip(found, config["num_hidden_layers"])
-        if found:
-            return {name: tensor for name, tensor in found.items() if not text_keys.IGNORED.search(name)}
-    return {}
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -34,10 +34,14 @@ class Component:
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint taken apart; a part that is not in it is None."""
+    """A checkpoint taken apart; a part that is not in it is None.
+
+    Args:
+        text_encoders: one place for each that the family has, in its order; empty when the family is not known here.
+    """
 
     path: Path
     kind: CheckpointKind
     unet: Component | None
     vae: Component | None
-    text_encoder: Component | None
+    text_encoders: tuple[Component | None, ...] = ()

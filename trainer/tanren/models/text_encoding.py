@@ -144,44 +144,85 @@ def encode_captions(
     clip_skip: int | None,
     weighted: bool,
 ) -> Tensor:
-    """Training captions -> (B, 75·n + 2, width).
-
-    With `weighted`, each state is multiplied by its token's emphasis; unlike in previews the mean is left as it comes.
-    """
-    windows = windows_of(max_token_length)
-    rows = [token_row(tokenizer, caption, windows, weighted=weighted) for caption in captions]
-    device = _device_of(encoder)
-    ids = torch.tensor([row.ids for row in rows]).to(device, non_blocking=True)
-    states = window_states(encoder, split_windows(ids, tokenizer.eos_token_id, tokenizer.pad_token_id), clip_skip)
-    joined = join_captions(states)
-    if not weighted:
-        return joined
-    weights = torch.tensor([row.weights for row in rows], dtype=joined.dtype).to(device, non_blocking=True)
-    return joined * weights.unsqueeze(-1)
+    """Training captions -> (B, 75·n + 2, width) of one encoder, see `caption_states`."""
+    windows = caption_windows(
+        tokenizer, captions, device_of(encoder), max_token_length=max_token_length, weighted=weighted
+    )
+    return caption_states(window_states(encoder, windows.ids, clip_skip), windows)
 
 
 def encode_prompts(
     encoder: nn.Module, tokenizer: Any, prompts: Sequence[str], negatives: Sequence[str], *, clip_skip: int | None
 ) -> tuple[Tensor, Tensor]:
-    """Prompts and negative prompts with emphasis -> two tensors (B, 77·n, width) of the same length.
+    """Prompts and negative prompts with emphasis -> two tensors (B, 77·n, width) of the same length."""
+    windows = prompt_windows(tokenizer, [*prompts, *negatives], device_of(encoder))
+    emphasised = prompt_states(window_states(encoder, windows.ids, clip_skip), windows)
+    return emphasised[: len(prompts)], emphasised[len(prompts) :]
 
-    The longest of all texts decides n, up to 3; longer ones are cut with a warning. After weighting, the states of a
-    prompt are scaled so that their mean is what it was before.
+
+@dataclass(frozen=True)
+class Windows:
+    """Texts as one encoder sees them.
+
+    Args:
+        ids: (B, n, 77) int64.
+        weights: emphasis of each of the states that are kept in the end, (B, 75·n + 2) of captions or (B, 77·n) of
+            prompts; None when all are 1.
     """
-    texts = [*prompts, *negatives]
+
+    ids: Tensor
+    weights: Tensor | None
+
+
+def caption_windows(
+    tokenizer: Any, captions: Sequence[str], device: torch.device, *, max_token_length: int | None, weighted: bool
+) -> Windows:
+    """Training captions, each in as many windows as the longest may fill."""
+    count = windows_of(max_token_length)
+    rows = [token_row(tokenizer, caption, count, weighted=weighted) for caption in captions]
+    ids = _windows_of_rows(rows, tokenizer, device)
+    if not weighted:
+        return Windows(ids, None)
+    return Windows(ids, torch.tensor([row.weights for row in rows]).to(device, non_blocking=True))
+
+
+def caption_states(states: Tensor, windows: Windows) -> Tensor:
+    """(B, n, 77, width) -> (B, 75·n + 2, width), joined.
+
+    Each state is multiplied by its token's emphasis; unlike in previews the mean is left as it comes.
+    """
+    joined = join_captions(states)
+    return joined if windows.weights is None else joined * windows.weights.to(joined.dtype).unsqueeze(-1)
+
+
+def prompt_windows(tokenizer: Any, texts: Sequence[str], device: torch.device) -> Windows:
+    """Prompts with emphasis, all in the same number of windows.
+
+    The longest of all texts decides it, up to 3; longer ones are cut with a warning.
+    """
     lengths = [len(content_tokens(tokenizer, text, weighted=True)[0]) for text in texts]
-    windows = min(MOST_PROMPT_WINDOWS, max(1, math.ceil(max(lengths) / CONTENT)))
-    rows = [token_row(tokenizer, text, windows, weighted=True) for text in texts]
+    count = min(MOST_PROMPT_WINDOWS, max(1, math.ceil(max(lengths) / CONTENT)))
+    rows = [token_row(tokenizer, text, count, weighted=True) for text in texts]
     for text, row in zip(texts, rows, strict=True):
         if row.cut:
             log.warning("A prompt is %d tokens too long; its end is cut off: %s", row.cut, text[:80])
-    device = _device_of(encoder)
-    ids = torch.tensor([row.ids for row in rows], device=device)
-    states = window_states(encoder, split_windows(ids, tokenizer.eos_token_id, tokenizer.pad_token_id), clip_skip)
     inner = torch.tensor([row.weights[1:-1] for row in rows], device=device).unflatten(1, (-1, CONTENT))
     weights = nn.functional.pad(inner, (1, 1), value=1.0).flatten(1)
-    emphasised = emphasise(states.flatten(1, 2), weights)
-    return emphasised[: len(prompts)], emphasised[len(prompts) :]
+    return Windows(_windows_of_rows(rows, tokenizer, device), weights)
+
+
+def prompt_states(states: Tensor, windows: Windows) -> Tensor:
+    """(B, n, 77, width) -> (B, 77·n, width), weighted.
+
+    After weighting, the states of a prompt are scaled so that their mean is what it was before.
+    """
+    assert windows.weights is not None, "prompts have weights"
+    return emphasise(states.flatten(1, 2), windows.weights)
+
+
+def _windows_of_rows(rows: Sequence[TokenRow], tokenizer: Any, device: torch.device) -> Tensor:
+    ids = torch.tensor([row.ids for row in rows]).to(device, non_blocking=True)
+    return split_windows(ids, tokenizer.eos_token_id, tokenizer.pad_token_id)
 
 
 def emphasise(states: Tensor, weights: Tensor) -> Tensor:
@@ -200,5 +241,6 @@ def emphasise(states: Tensor, weights: Tensor) -> Tensor:
     return (weighted * factor).to(states.dtype)
 
 
-def _device_of(module: nn.Module) -> torch.device:
+def device_of(module: nn.Module) -> torch.device:
+    """Where a model lives."""
     return next(module.parameters()).device

@@ -23,6 +23,9 @@ ENDS = {
     "conv_out": "out.2",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    # SDXL's alone: of the sizes and the pooled text.
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }
 
 
@@ -30,7 +33,7 @@ def unet_table(levels: int = 4, layers: int = 2, plain_up: tuple[int, ...] = (0,
     """diffusers module path -> ldm module path, without the prefix.
 
     Args:
-        levels: resolutions of the U-Net: 4 for SD 1 and SD 2.
+        levels: resolutions of the U-Net: 4 for SD 1 and SD 2, 3 for SDXL.
         layers: resnets per down block; an up block has one more.
         plain_up: up blocks without attention; their upsampler stands where the attention would.
     """
@@ -49,6 +52,18 @@ def unet_table(levels: int = 4, layers: int = 2, plain_up: tuple[int, ...] = (0,
     for layer in range(2):
         _add_resnet(table, f"mid_block.resnets.{layer}", f"middle_block.{2 * layer}")
     table["mid_block.attentions.0"] = "middle_block.1"
+    return table
+
+
+def sgm_table() -> dict[str, str]:
+    """The table for SDXL, also for the modules that hold layers: resnets, downsamplers and upsamplers."""
+    table = unet_table(levels=3, plain_up=(2,))
+    ends = {".conv1": f".{RESNET_PARTS['conv1']}", ".downsamplers.0.conv": ".op", ".upsamplers.0.conv": ".conv"}
+    for ours, theirs in list(table.items()):
+        for end, their_end in ends.items():
+            if ours.endswith(end):
+                inner = end.rpartition(".")[2]
+                table[ours.removesuffix(f".{inner}")] = theirs.removesuffix(their_end)
     return table
 
 

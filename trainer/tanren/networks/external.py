@@ -36,7 +36,7 @@ class Shown:
     def __init__(self, model: Model) -> None:
         encoders = [show_text_encoder(encoder) for encoder in model.text_encoders]
         self.vae = model.vae
-        self.unet = show_unet(model.denoiser)
+        self.unet = show_unet(model.denoiser, model.family.unet_path)
         self.text_encoder: Any = encoders[0] if len(encoders) == 1 else encoders
         self.device = model.placement.device
         self.dtype = model.placement.dtype

@@ -39,14 +39,14 @@ class Facade(nn.Module):
         """The live model is switched by the engine."""
 
 
-def show_unet(unet: nn.Module, rename: Callable[[str], str] | None = None) -> Facade:
-    """The U-Net's leaves by kohya's paths; SD 1 and SD 2 keep diffusers' own.
+def show_unet(unet: nn.Module, rename: Callable[[str], str]) -> Facade:
+    """The U-Net's leaves by kohya's paths.
 
     Args:
         unet: the live U-Net in diffusers' layout.
-        rename: diffusers path -> kohya path, for families where they differ.
+        rename: diffusers path -> kohya path, of containers and leaves.
     """
-    return _show(unet, UNET_CONTAINERS, rename or (lambda path: path))
+    return _show(unet, UNET_CONTAINERS, rename)
 
 
 def show_text_encoder(encoder: nn.Module) -> Facade:

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from ..data.draws import draw_seed
 from ..errors import Problems, UsageError
 from ..families.base import LoraTarget
+from ..options.blocks import SD_BLOCKS, BlockLayout
 from ..options.network import NetworkOptions
 from .base import FlatBuffer, LearningRates, MaxNorm, ParameterGroup, WriteWeights
-from .lora_args import SD_BLOCKS, BlockLayout, LoraArgs, parse_lora_args, split_args
+from .lora_args import LoraArgs, parse_lora_args, split_args
 from .lora_layer import Dropout, LoraLayer
-from .lora_weights import ALPHA, DOWN, UP, LayerWeights, read_layers, refuse_strangers, shaped_like
+from .lora_weights import ALPHA, DOWN, UP, LayerWeights, layers_for, refuse_strangers, shaped_like
 from .module_names import OWN
 
 UNET = "unet"
@@ -61,8 +62,7 @@ def attach_like(
         ModelFileError: the file is not a plain LoRA for this kind of model.
     """
     where = options.network_weights or "--network_weights"
-    stored = read_layers(tensors, where)
-    refuse_strangers(stored, targets, where)
+    stored = layers_for(targets, tensors, where)
     wanted = {target.key: target for target in _trained(targets, options)}
     plans = {
         key: LayerPlan(wanted[key], layer.rank, layer.alpha) for key, layer in sorted(stored.items()) if key in wanted
@@ -80,8 +80,7 @@ def load_start(network: LoraNetwork, tensors: Mapping[str, Tensor], targets: Seq
     Raises:
         ModelFileError: layers that the model does not have, or another rank.
     """
-    stored = read_layers(tensors, where)
-    refuse_strangers(stored, targets, where)
+    stored = layers_for(targets, tensors, where)
     missing = [key for key in network.layers if key not in stored]
     unused = [key for key in stored if key not in network.layers]
     for key, layer in network.layers.items():
@@ -257,8 +256,7 @@ class LoraNetwork(nn.Module):
             ModelFileError: other layers or ranks than this network has.
         """
         where = "the saved network"
-        stored = read_layers(tensors, where)
-        refuse_strangers(stored, list(self._targets.values()), where)
+        stored = layers_for(list(self._targets.values()), tensors, where)
         refuse_strangers(self.layers, [self._targets[key] for key in stored], where)
         for key in stored:
             self.put(key, stored[key], where)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..errors import Problems, UsageError
+from ..options.blocks import SD_BLOCKS, BlockLayout
 
 WHERE = "--network_args"
 DEFAULT_RANK = 4
@@ -24,29 +25,6 @@ KEYS = (
     *("loraplus_lr_ratio", "loraplus_unet_lr_ratio", "loraplus_text_encoder_lr_ratio"),
 )
 LYCORIS_KEYS = ("algo", "preset", "factor", "use_tucker", "use_cp", "dora_wd", "train_norm", "constraint", "block_size")
-
-
-@dataclass(frozen=True)
-class BlockLayout:
-    """How many blocks a U-Net has on its way down, in the middle and up.
-
-    Args:
-        first: blocks before those that take learning rate factors; they always have factor 1, as have `last`.
-    """
-
-    down: int
-    mid: int
-    up: int
-    first: int = 0
-    last: int = 0
-
-    @property
-    def count(self) -> int:
-        """Numbers in a list of ranks."""
-        return self.first + self.down + self.mid + self.up + self.last
-
-
-SD_BLOCKS = BlockLayout(12, 1, 12)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ RESNETS = re.compile(
 TEXT = re.compile(
     r"\.(self_attn\.(q|k|v|out)_proj\.weight|mlp\.(fc1|fc2|c_fc|c_proj)\.weight|attn\.out_proj\.weight|attn\.in_proj_weight)$"
 )
+# In front of the names of a folder's second text encoder, which are those of the first.
+SECOND_ENCODER = "text_encoder_2"
 UNET_PLACES = ("model.diffusion_model.", "down_blocks.", "mid_block.", "up_blocks.")
-TEXT_PLACES = ("cond_stage_model.", "text_model.")
+TEXT_PLACES = ("cond_stage_model.", "conditioner.embedders.", "text_model.", f"{SECOND_ENCODER}.")
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,18 @@ def _layer(name: str, found: Mapping[str, Tensor], where: str) -> LayerWeights:
     return LayerWeights(down, up, float(down.shape[0]) if alpha is None else float(alpha))
 
 
+def layers_for(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor], where: str) -> dict[str, LayerWeights]:
+    """The layers of a file by the model's own keys, whichever of the known spellings the file has.
+
+    Raises:
+        ModelFileError: see `read_layers`, `refuse_strangers`.
+    """
+    by_alias = {target.alias: target.key for target in targets if target.alias is not None}
+    layers = {by_alias.get(key, key): layer for key, layer in read_layers(tensors, where).items()}
+    refuse_strangers(layers, targets, where)
+    return layers
+
+
 def refuse_strangers(layers: Iterable[str], targets: Sequence[LoraTarget], where: str) -> None:
     """Refuse layers that the model does not have.
 
@@ -130,10 +142,9 @@ def merge(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor], multipli
         The number of layers that changed.
 
     Raises:
-        ModelFileError: see `read_layers`, `refuse_strangers`; or a layer of another size.
+        ModelFileError: see `layers_for`; or a layer of another size.
     """
-    layers = read_layers(tensors, where)
-    refuse_strangers(layers, targets, where)
+    layers = layers_for(targets, tensors, where)
     by_key = {target.key: target.module for target in targets}
     for key, layer in layers.items():
         _check_size(key, layer, by_key[key], where)

@@ -28,11 +28,11 @@ def attach_network(model: Model, options: NetworkOptions, seed: int, read: ReadW
     """
     if not is_own(options.network_module):
         return attach_external(model, options, seed)
-    targets = model.family.lora_targets(model)
+    targets, blocks = model.family.lora_targets(model), model.family.blocks
     start = options.network_weights
     if start and options.dim_from_weights:
-        return attach_like(targets, read(Path(start)), options, seed)
-    network = attach(targets, options, seed)
+        return attach_like(targets, read(Path(start)), options, seed, blocks)
+    network = attach(targets, options, seed, blocks)
     if start:
         load_start(network, read(Path(start)), targets, start)
     return network

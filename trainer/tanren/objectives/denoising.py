@@ -71,7 +71,7 @@ class Denoising:
         noise = self._noise(inputs, latents)
         noisy_latents = self._noisy(inputs, latents, noise)
         text = self._text(inputs)
-        prediction = self._predict(noisy_latents, inputs.timesteps, text)
+        prediction = self._predict(noisy_latents, text, inputs)
         target = self._target(inputs, latents, noise)
         if inputs.preserve_output is not None:
             own = self._prediction_of_base(inputs, noisy_latents)
@@ -120,8 +120,9 @@ class Denoising:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.network.trains_text_encoder):
             return self.model.family.encode_text(self.model, inputs.captions)
 
-    def _predict(self, noisy_latents: Tensor, timesteps: Tensor, text: TextStates) -> Tensor:
-        return self.model.family.predict(self.model, noisy_latents, timesteps, text).float()
+    def _predict(self, noisy_latents: Tensor, text: TextStates, inputs: DenoisingInputs) -> Tensor:
+        family = self.model.family
+        return family.predict(self.model, noisy_latents, inputs.timesteps, text, inputs.sizes).float()
 
     def _target(self, inputs: DenoisingInputs, latents: Tensor, noise: Tensor) -> Tensor:
         if self.model.prediction_type == "v":
@@ -133,7 +134,7 @@ class Denoising:
         """What the untrained model says; its text encoder reads the captions without the network, too."""
         self.network.set_multiplier(0.0)
         try:
-            return self._predict(noisy_latents, inputs.timesteps, self._text(inputs))
+            return self._predict(noisy_latents, self._text(inputs), inputs)
         finally:
             self.network.set_multiplier(1.0)
 

@@ -38,6 +38,7 @@ class DenoisingInputs:
         input_noise: (B, C, h, w), ip noise: added to the noise of the input, not of the target; or None.
         mask: (B, 1, h, w), or None.
         loss_weights: (B,).
+        sizes: (B, 6) int64, see `Batch.sizes`.
         preserve_output: (B,) bool, or None when no sample asks for it.
     """
 
@@ -53,6 +54,7 @@ class DenoisingInputs:
     input_noise: Tensor | None
     mask: Tensor | None
     loss_weights: Tensor
+    sizes: Tensor
     preserve_output: Tensor | None
 
     def to(self, device: torch.device) -> DenoisingInputs:
@@ -144,6 +146,7 @@ class InputDraws:
             input_noise=input_noise,
             mask=mask,
             loss_weights=batch.loss_weights,
+            sizes=batch.sizes,
             preserve_output=batch.preserve_output if bool(batch.preserve_output.any()) else None,
         )
 

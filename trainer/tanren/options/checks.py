@@ -17,9 +17,10 @@ from .model import ModelOptions
 from .nearest import nearest
 from .network import NetworkOptions
 from .optimizer import OptimizerOptions
+from .rates import leaves_text_encoders_out, text_encoder_rates
 from .sampling import SamplingOptions
 from .saving import ResumeOptions, SavingOptions
-from .spec import Conflicts, Requires, Settings
+from .spec import Conflicts, Refuses, Requires, Settings
 from .tracking import TrackingOptions
 from .training import TrainingOptions
 
@@ -32,14 +33,14 @@ def check_settings(settings: Settings, problems: Problems) -> None:
 
 
 def check_declared_rules(settings: Settings, problems: Problems) -> None:
-    """`Requires` and `Conflicts` of all groups (V04 to V07, V10, V12, V24, V38, V39)."""
+    """`Requires`, `Conflicts` and `Refuses` of all groups (V01, V02, V04 to V07, V10, V12, V24, V38, V39)."""
     flat = settings.flat()
     for group in settings.groups():
         for rule in getattr(group, "rules", ()):
             _check_rule(rule, flat, problems)
 
 
-def _check_rule(rule: Requires | Conflicts, flat: Mapping[str, Any], problems: Problems) -> None:
+def _check_rule(rule: Requires | Conflicts | Refuses, flat: Mapping[str, Any], problems: Problems) -> None:
     if not flat.get(rule.option):
         return
     where = f"--{rule.option}"
@@ -47,6 +48,8 @@ def _check_rule(rule: Requires | Conflicts, flat: Mapping[str, Any], problems: P
         what, fix = f"It needs --{rule.other}: {rule.because}.", f"Add --{rule.other}, or leave --{rule.option} out."
     elif isinstance(rule, Conflicts) and flat.get(rule.other):
         what, fix = f"It cannot go together with --{rule.other}: {rule.because}.", "Leave one of them out."
+    elif isinstance(rule, Refuses):
+        what, fix = f"It {'has no effect' if rule.warns else 'does not fit'}: {rule.because}.", f"Leave {where} out."
     else:
         return
     if rule.warns:
@@ -86,9 +89,9 @@ def _something_is_trained(settings: Settings, problems: Problems) -> None:
     if network.network_train_unet_only and network.network_train_text_encoder_only:
         return
     unet = not network.network_train_text_encoder_only and not rates.leaves_unet_out
-    text = not network.network_train_unet_only and not rates.leaves_text_encoder_out
+    text = not network.network_train_unet_only and not leaves_text_encoders_out(settings)
     if not unet and not text:
-        text_is_zero = bool(rates.text_encoder_lr) and not any(rates.text_encoder_lr)
+        text_is_zero = bool(text_encoder_rates(settings)) and leaves_text_encoders_out(settings)
         where = "--unet_lr" if rates.unet_lr == 0 else "--text_encoder_lr" if text_is_zero else "--learning_rate"
         what = "Nothing would be trained: a learning rate of 0 leaves its part out."
         problems.add(UsageError(where=where, what=what, fix="Set a learning rate above 0."))

@@ -102,11 +102,6 @@ class OptimizerOptions:
         return (self.learning_rate if self.unet_lr is None else self.unet_lr) == 0
 
     @property
-    def leaves_text_encoder_out(self) -> bool:
-        """True when the text encoder's rate is exactly 0."""
-        return not any(self.text_encoder_lr or (self.learning_rate,))
-
-    @property
     def chosen(self) -> str:
         """Name of the optimizer, old spellings included."""
         if self.use_8bit_adam:

@@ -9,6 +9,7 @@ from ..formats.python_arguments import parse_arguments
 from .network import NetworkOptions
 from .optimizer import OptimizerOptions, SchedulerOptions
 from .optimizer_names import finds_own_rate, has_own_schedule, is_adafactor, missing_packages, steps_relatively
+from .rates import text_encoder_rates
 from .spec import Settings
 from .training import TrainingOptions
 
@@ -51,7 +52,7 @@ def check_optimizer(settings: Settings, problems: Problems, *, typed_at_shell: b
     if options.fused_backward_pass:
         _check_fused(name, settings[TrainingOptions].gradient_accumulation_steps, problems)
     if finds_own_rate(name):
-        _check_factors(name, _rates_in_use(options, settings[NetworkOptions]), problems)
+        _check_factors(name, _rates_in_use(settings), problems)
     relative = is_adafactor(name) and steps_relatively(arguments)
     if is_adafactor(name) and not relative:
         _check_fixed_adafactor(options, scheduler, arguments, problems)
@@ -87,11 +88,12 @@ def _check_fused(name: str, accumulation: int, problems: Problems) -> None:
         problems.add(UsageError(where=where, what=what, fix="Leave one of them out."))
 
 
-def _rates_in_use(options: OptimizerOptions, network: NetworkOptions) -> list[float]:
+def _rates_in_use(settings: Settings) -> list[float]:
     """Learning rates of the parts that are trained, in the order of the parameter groups."""
+    options, network = settings[OptimizerOptions], settings[NetworkOptions]
     rates: list[float] = []
     if not network.network_train_unet_only:
-        rates += options.text_encoder_lr or (options.learning_rate,)
+        rates += text_encoder_rates(settings) or (options.learning_rate,)
     if not network.network_train_text_encoder_only:
         rates.append(options.learning_rate if options.unet_lr is None else options.unet_lr)
     return [rate for rate in rates if rate != 0]

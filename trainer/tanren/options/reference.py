@@ -10,7 +10,7 @@ from typing import Any
 from .convert import element_type, shown, takes_list, takes_no_value
 from .dataset_keys import ALLOWED, DATASET_KEYS, FOLDER_KEYS, SUBSET_KEYS, SUBSET_ONLY, key_options
 from .elsewhere import ELSEWHERE
-from .spec import Option, options_of
+from .spec import Option, Refuses, options_of
 
 NAME_WIDTH = 34
 TABLES = {"general": "`[general]`", "datasets": "`[[datasets]]`", "subsets": "`[[datasets.subsets]]`"}
@@ -45,9 +45,14 @@ def reference_text(commands: Mapping[str, tuple[str, Sequence[type]]]) -> str:
         "`--config_file` (`name = value`, under any section). What is typed on the command line wins. Flags take no "
         "value. Lists take several words, and an array in TOML.",
     ]
+    listed: set[type] = set()
     for name, (title, groups) in commands.items():
         parts += ["", f"## {name}", "", f"{title}."]
-        for group in groups:
+        if listed:
+            parts += ["", *_shared(groups, listed, next(iter(commands)))]
+        own = [group for group in groups if group not in listed]
+        listed.update(own)
+        for group in own:
             parts += ["", f"### {first_line(group)}", "", "| option | value, default | meaning |", "|---|---|---|"]
             parts += [_table_row(option) for option in options_of(group)]
     parts += ["", "## Dataset file", "", *_dataset_file_lines()]
@@ -85,6 +90,18 @@ def value_text(option: Option) -> str:
         word = " / ".join(map(str, option.text.choices))
     word = word or KIND_WORDS[element_type(option)]
     return f"list of {word}" if takes_list(option) else word
+
+
+def _shared(groups: Sequence[type], listed: set[type], first: str) -> Iterator[str]:
+    """What a command has of the options above, and what it does not take of them."""
+    names = [first_line(group) for group in groups if group in listed]
+    yield f"It has these options of `{first}`, with the same meaning: {'; '.join(names)}."
+    yield ""
+    for group in groups:
+        for rule in getattr(group, "rules", ()):
+            if isinstance(rule, Refuses):
+                kind = "has no effect" if rule.warns else "is an error"
+                yield f"- `--{rule.option}` {kind}: {rule.because}."
 
 
 def _dataset_file_lines() -> Iterator[str]:

@@ -1,0 +1,6 @@
+"""Train a LoRA for Stable Diffusion XL: `accelerate launch sdxl_train_network.py --option value …`."""
+
+from tanren.entry import main
+
+if __name__ == "__main__":
+    raise SystemExit(main("sdxl_train_network"))
