@@ -215,8 +215,8 @@ def look_in_the_dark_and_on_a_phone(window):
     window.page.wait_for_timeout(400)
     window.keep("phone")
     window.page.set_viewport_size(DESK)
-    for summary in window.job.locator(".tn-folded[open] > summary").all():
-        summary.click()
+    for _ in range(window.job.locator(".tn-folded[open]").count()):
+        window.job.locator(".tn-folded[open] > summary").first.click()
 
 
 def use_it(window, surroundings):
