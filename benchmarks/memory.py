@@ -2,6 +2,7 @@
 
     python benchmarks/memory.py              Stable Diffusion 1.5, a minute or two
     python benchmarks/memory.py --unet tiny  the same in seconds, to see that it works
+    python benchmarks/memory.py --unet sdxl --sides 512 1024
 
 Models are built from fake tensors, which have a shape and a type but no numbers. Every operation of the real training
 step runs on them, and the storages that are alive are added up. Weights and inputs are left out; what is told is what

@@ -52,7 +52,7 @@ def main() -> int:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--unet", choices=UNETS, default="mid")
+    parser.add_argument("--unet", choices=[name for name in UNETS if name != "sdxl"], default="mid")
     parser.add_argument("--pixels", type=int, default=256, help="side of the square picture")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rank", type=int, default=16)

@@ -24,8 +24,8 @@ from tanren.engine.processes import Processes
 from tanren.engine.setup import prepare_model
 from tanren.engine.step import TrainingStep
 from tanren.events import Report
-from tanren.families.base import Model, Placement, TextRules
-from tanren.families.sd import FAMILY
+from tanren.families import sd, sdxl
+from tanren.families.base import Family, Model, Placement, TextRules
 from tanren.models.configs import STANDARD
 from tanren.networks.modules import attach_network
 from tanren.objectives.denoising import Denoising
@@ -35,6 +35,7 @@ from tanren.options.network import NetworkOptions
 from tanren.options.parse import parse
 
 RATE, CLIP, SEED = 1e-4, 1.0, 1
+POOLED = STANDARD["sdxl"].text_encoders[1]["projection_dim"]
 LEVELS = {
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
@@ -50,6 +51,7 @@ UNETS: dict[str, dict[str, Any]] = {
     },
     "mid": {**LEVELS, "block_out_channels": (128, 256, 512, 512), "attention_head_dim": 4, "cross_attention_dim": 768},
     "sd15": dict(STANDARD["sd1"].unet),
+    "sdxl": dict(STANDARD["sdxl"].unet),
 }
 PEFT_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
 
@@ -72,6 +74,11 @@ class Work:
     rank: int
     dtype: torch.dtype
 
+    @property
+    def family(self) -> Family:
+        """SDXL's U-Nets are told sizes and a pooled text."""
+        return sdxl.FAMILY if "addition_embed_type" in UNETS[self.unet] else sd.FAMILY
+
     def build_unet(self) -> UNet2DConditionModel:
         """The frozen U-Net with random weights, the same every time."""
         torch.manual_seed(SEED)
@@ -91,7 +98,10 @@ class Work:
             latents=torch.randn(count, 4, cells, cells, generator=generator),
             pixels=None,
             posterior_noise=None,
-            text=TextStates(torch.randn(count, 77, width, generator=generator)),
+            text=TextStates(
+                torch.randn(count, 77, width, generator=generator),
+                torch.randn(count, POOLED, generator=generator) if self.family is sdxl.FAMILY else None,
+            ),
             mask=None,
             loss_weights=torch.ones(count),
             preserve_output=torch.zeros(count, dtype=torch.bool),
@@ -124,10 +134,10 @@ class Ours:
         settings = parse("train_network", COMMANDS["train_network"].groups, words).settings
         self.unet = unet
         model = Model(
-            family=FAMILY,
+            family=work.family,
             denoiser=unet.to(work.dtype),
             vae=nn.Identity(),
-            text_encoders=[nn.Identity()],
+            text_encoders=[nn.Identity()] * (2 if work.family is sdxl.FAMILY else 1),
             tokenizers=[],
             schedule=NoiseSchedule.stable_diffusion(),
             prediction_type="epsilon",
