@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 Config = dict[str, Any]
 
@@ -50,6 +50,24 @@ SD1_TEXT_ENCODER: Config = {
 }
 
 
+# SDXL's topology with all 1680 tensors: three levels, transformers of 1, 2 and 10 layers, sizes and pooled text.
+SDXL_UNET: Config = {
+    **SD1_UNET,
+    "sample_size": 16,
+    "block_out_channels": [24, 32, 48],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "transformer_layers_per_block": [1, 2, 10],
+    "use_linear_projection": True,
+    "cross_attention_dim": 128,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 16,
+    "projection_class_embeddings_input_dim": 64 + 6 * 16,
+}
+SDXL_VAE: Config = {**SD1_VAE, "sample_size": 128, "scaling_factor": 0.13025}
+SDXL_TEXT_ENCODER_2: Config = {**SD1_TEXT_ENCODER, "hidden_act": "gelu", "pad_token_id": 0}
+
+
 @dataclass(frozen=True)
 class MicroConfig:
     """Component configs of one micro model, as its file carries them in `tanren.config`."""
@@ -57,14 +75,16 @@ class MicroConfig:
     family: str
     unet: Config
     vae: Config
-    text_encoder: Config
+    text_encoders: tuple[Config, ...]
 
     @property
     def latent_scale(self) -> float:
         return float(self.vae["scaling_factor"])
 
 
-MICRO_SD = MicroConfig("sd1", SD1_UNET, SD1_VAE, SD1_TEXT_ENCODER)
+MICRO_SD = MicroConfig("sd1", SD1_UNET, SD1_VAE, (SD1_TEXT_ENCODER,))
+MICRO_SDXL = MicroConfig("sdxl", SDXL_UNET, SDXL_VAE, (SD1_TEXT_ENCODER, SDXL_TEXT_ENCODER_2))
+TEXT_CLASSES = (CLIPTextModel, CLIPTextModelWithProjection)
 
 
 def build_vae(config: MicroConfig) -> AutoencoderKL:
@@ -81,9 +101,13 @@ def build_unet(config: MicroConfig) -> UNet2DConditionModel:
     return unet
 
 
-def build_text_encoder(config: MicroConfig) -> CLIPTextModel:
-    """A new text encoder over the whole vocabulary. Token vectors have deviation 0.1: large enough to stay apart."""
-    encoder = CLIPTextModel(CLIPTextConfig(**config.text_encoder))
+def build_text_encoder(config: MicroConfig, place: int = 0) -> nn.Module:
+    """A new text encoder over the whole vocabulary. Token vectors have deviation 0.1: large enough to stay apart.
+
+    Args:
+        place: 1 for the second one of SDXL, which has a projection of its pooled state.
+    """
+    encoder = TEXT_CLASSES[place](CLIPTextConfig(**config.text_encoders[place]))
     table = encoder.get_input_embeddings().weight
     with torch.no_grad():
         # Rounded to half precision at once: rows that training leaves alone are then stored exactly.

@@ -53,7 +53,7 @@ def renamed_all(tensors: Tensors, table: Mapping[str, str], prefix: str) -> Tens
 
 
 def metadata(config: MicroConfig) -> dict[str, str]:
-    configs = Configs(config.family, config.unet, config.vae, (config.text_encoder,))
+    configs = Configs(config.family, config.unet, config.vae, config.text_encoders)
     return {"format": "pt", CONFIG_ENTRY: header_entry(configs)}
 
 
