@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tanren.formats.lora_card import sd_version
 
 
