@@ -2,7 +2,8 @@
 
 It stands in for the interpreter of the trainer's environment: what a dispatcher starts is this program. How it behaves
 is said by `training_comment`: "deaf" hears no request and no TERM, "worker" starts a process of its own that hears
-nothing either, "busy" finds its output taken, "broken" fails, "hang" stays after its result.
+nothing either, "busy" finds its output taken, "broken" fails, "hang" stays after its result,
+"stateless" saves no states on the way.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ for step in range(first + 1, total + 1):
     if "stop" in asked:
         state(step)
         end(20)
-    if step % 20 == 0:
+    if step % 20 == 0 and "stateless" not in manner:
         state(step)
     time.sleep(0.01)
 (out / "light.safetensors").write_bytes(b"weights")
