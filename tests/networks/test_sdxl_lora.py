@@ -4,12 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from tanren.errors import SeveralProblems, UsageError
 from tanren.families import sdxl
+from tanren.models.build import quiet_libraries
+from tanren.models.configs import STANDARD
 from tanren.networks.base import LearningRates
 from tanren.networks.modules import attach_network
 from tanren.options.network import NetworkOptions
 from tiny_models import tiny_parts
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 
 @pytest.fixture
@@ -28,6 +32,29 @@ def attached(model, *args, read=lambda path: {}, **options):
 
 def ranks(network):
     return {key: len(layer.down) for key, layer in network.layers.items()}
+
+
+@pytest.fixture(scope="module")
+def full_size():
+    """The real model's layers, without weights."""
+    configs = STANDARD["sdxl"]
+    first, second = (CLIPTextConfig(**config) for config in configs.text_encoders)
+    with torch.device("meta"), quiet_libraries():
+        unet = UNet2DConditionModel(**configs.unet)
+        encoders = [CLIPTextModel(first), CLIPTextModelWithProjection(second)]
+    return SimpleNamespace(family=sdxl.FAMILY, denoiser=unet, text_encoders=encoders)
+
+
+@pytest.mark.parametrize(("args", "keys", "numbers"), [((), 2958, 3_563_008), (("conv_dim=1",), 3156, 3_977_408)])
+def test_tensors_of_a_full_size_lora(full_size, args, keys, numbers):
+    network = attach_network(
+        full_size, NetworkOptions(network_module="networks.lora", network_dim=1, network_args=args), 1, lambda path: {}
+    )
+
+    tensors = network.tensors()
+    network.remove()
+    assert len(tensors) == keys
+    assert sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith(".alpha")) == numbers
 
 
 def test_block_dims_conv_dim_and_block_rates_follow_the_23_blocks(model):
