@@ -93,7 +93,8 @@
     if (job.state === "completed") return t("Finished as planned");
     if (job.state === "stopped" && job.is_paused) return t("Paused; it can be continued");
     if (job.state === "stopped") return job.is_resumable ? t("Stopped and kept; it can be continued") : t("Stopped on request");
-    if (job.state === "interrupted") return t("The trainer was ended from outside");
+    // The server knows whether somebody ended it here or its process was found gone.
+    if (job.state === "interrupted") return job.reason ? t(job.reason).replace(/[.。]$/, "") : t("The trainer was ended from outside");
     return t("Ended with a problem");
   }
 

@@ -190,7 +190,7 @@
       if (job.epoch && job.total_epochs) parts.push(t("epoch {epoch} of {total}", { epoch: tanren.number(job.epoch), total: tanren.number(job.total_epochs) }));
     }
     // What a trainer says when it is stopped is meant for a shell, where there is no button to go on.
-    if (job.reason && ["queued", "failed", "interrupted"].includes(job.state)) parts.push(t(job.reason));
+    if (job.reason && ["queued", "failed"].includes(job.state)) parts.push(t(job.reason));
     return parts.join(" · ");
   }
 

@@ -92,6 +92,18 @@ def everything(text):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("train_data_dir", "The plan appears when pictures are chosen."),
+        ("resolution", "The plan appears when what is wrong is put right."),
+    ],
+)
+def test_without_a_plan_the_card_says_what_it_waits_for(name, said):
+    wrong = FoundProblem(name, "", "", "It is wrong.", "", "", 2)
+    assert said in Seen(cards.plan(Checked(problems=(wrong,)), ENGLISH)).text
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize("language", ["en", "ja_JP", "zh_CN"])
 def test_text_of_users_and_files_stays_text_wherever_it_comes(payload, language):

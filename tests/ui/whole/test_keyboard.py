@@ -32,7 +32,7 @@ def test_the_keyboard_alone_starts_and_ends_a_training(surroundings, visit, pict
     expect(window.page.locator("dialog[open]")).to_be_visible()
     go_to(window, "dialog[open] .tn-danger")
     keys.press("Enter")
-    window.expect_state("stopped")
+    expect(window.job.locator(".tn-sentence")).to_contain_text("It was ended at once, without saving")
     wait_until(lambda: len(surroundings.left_over()) == 1, "only the page's program to be left", window.page)
 
 

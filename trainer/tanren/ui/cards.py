@@ -19,6 +19,7 @@ from .places import FoundProblem, Notice, Remedy
 from .words import Text, Words, counted, text
 
 MOST_SHOWN = 50
+PICTURES = frozenset({"pictures", "train_data_dir", "dataset_config", "in_json"})
 FieldOf = Callable[[str], str]
 PLAN = (
     '<div class="tanren-card tanren-plan" data-can-start="{can_start}" data-changed="{changed}">'
@@ -60,9 +61,17 @@ def plan(checked: Checked, words: Words, *, changed: Iterable[str] = (), field_o
         PLAN,
         can_start="true" if checked.can_start else "false",
         changed=" ".join(changed),
-        sentence=words(checked.sentence or text("The plan appears when pictures are chosen.")),
+        sentence=words(checked.sentence or _instead_of_a_sentence(checked, field_of)),
         parts=parts,
     )
+
+
+def _instead_of_a_sentence(checked: Checked, field_of: FieldOf) -> Text:
+    """What stands where the plan's line will be."""
+    fields = {field_of(problem.name) for problem in checked.problems if problem.name}
+    if fields and fields.isdisjoint(PICTURES):
+        return text("The plan appears when what is wrong is put right.")
+    return text("The plan appears when pictures are chosen.")
 
 
 def section(title: str, content: Iterable[Html], words: Words) -> Html:

@@ -71,7 +71,8 @@ def textbox(*, copyable: bool = False, **settings: Any) -> gr.Textbox:
 def html(value: str = "", **settings: Any) -> gr.HTML:
     """A piece of the page without frame or padding; the value comes from `html.render`."""
     if LINE > 4:
-        settings |= {"padding": False}
+        # Its look for buttons and fields would win over ours when the mouse is over them.
+        settings |= {"padding": False, "apply_default_css": False}
     return gr.HTML(value, **settings)
 
 
