@@ -25,6 +25,7 @@
   let askedAt = null;
   let seenAnswer = null;
   let seenStart = null;
+  let startedJob = null;
   const openedGroups = new Set();
 
   /** Connect the form once it is on the page; safe to call again. */
@@ -41,6 +42,11 @@
       plan.dataset.tanrenOpen = "true";
       new MutationObserver(showPlan).observe(plan, { childList: true, subtree: true, attributes: true });
       showPlan();
+    }
+    const outcome = byId("tanren-outcome");
+    if (outcome && !outcome.dataset.tanrenOpen) {
+      outcome.dataset.tanrenOpen = "true";
+      new MutationObserver(noticeStart).observe(outcome, { childList: true, subtree: true, attributes: true });
     }
     if (byId("tanren-request")) ensureRequest();
   };
@@ -214,10 +220,12 @@
    */
   function noticeStart() {
     const said = document.querySelector("#tanren-plan [data-started], #tanren-outcome [data-started]");
-    if (!said || said === seenStart) return;
+    const id = said && said.dataset.started;
+    // The newest gradio line keeps the element of an earlier answer and changes what stands in it.
+    if (!said || (said === seenStart && id === startedJob)) return;
     seenStart = said;
+    startedJob = id;
     endSubmit();
-    const id = said.dataset.started;
     if (!id) return;
     writeRequest(tanren.newId());
     tanren.openJobsTab();

@@ -118,6 +118,18 @@ def test_from_pictures_to_one_job_by_a_double_click(page, pictures, served):
     assert job.spec().options["max_train_steps"] == 2
 
 
+def test_every_start_leads_to_its_own_job(page, pictures):
+    fill(page, pictures=pictures, output_name="first", trigger="mychr1", length="2")
+    page.wait_for_function("document.querySelector('#tanren-plan').innerText.includes('3 pictures')")
+    for name in ("first", "second"):
+        page.evaluate("document.querySelector('#tanren-tab-train-button, #tanren-tabs > .tab-nav > button').click()")
+        fill(page, output_name=name)
+        wait_until_it_can_start(page)
+        page.locator("#tanren-start").click()
+        expect(page.locator(".tn-job h2")).to_have_text(name)
+        expect(page.locator(".tn-job h2")).to_be_visible()
+
+
 def test_a_preset_sets_the_form_and_what_is_changed_afterwards_is_marked(page, pictures):
     fill(page, pictures=pictures, output_name="mychr1")
     choose(page, "Character · 8 GB")

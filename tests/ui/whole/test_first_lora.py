@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tanren.formats.safetensors_header import read_header
 from ui.whole.driver import DESK, PHONE, wait_until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.rule("flt-07")]
 STEPS, SAMPLE_EVERY, BATCH = 60, 12, 2
 PROMPTS = "a red sks on a white background --w 64 --h 64 --s 4 --d 1\na blue sks --w 64 --h 64 --s 4 --d 2"
 # Of the watched part.

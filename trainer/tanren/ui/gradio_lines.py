@@ -18,8 +18,8 @@ Component = Any  # the lines have no base class in common that all of our parts 
 
 
 def blocks() -> gr.Blocks:
-    """An empty page, which reports nothing to anybody."""
-    return gr.Blocks(analytics_enabled=False)
+    """An empty page as wide as the window, as the WebUIs' are; it reports nothing to anybody."""
+    return gr.Blocks(analytics_enabled=False, **({"fill_width": True} if LINE > 4 else {}))
 
 
 def listen(
