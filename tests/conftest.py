@@ -8,6 +8,8 @@ import signal
 import pytest
 from tanren.verification import find_browser
 
+LONGEST = ("ui/whole/", "test_real_training", "test_train_form")
+
 
 def pytest_addoption(parser):
     parser.addoption("--proof", action="store_true", help="run the long tests too")
@@ -23,6 +25,8 @@ def pytest_collection_modifyitems(config, items):
         long = [item for item in items if item.get_closest_marker("proof")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+    # Files are handed out in this order, and the longest ones must not come last, when one core has nothing left to do.
+    items.sort(key=lambda item: not any(part in item.nodeid for part in LONGEST))
     _skip(items, "browser", find_browser() is not None, "no Chromium here")
     _skip(items, "gpu", has_gpu(), "no CUDA device here")
 
