@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from ui.whole.driver import Visit
+from playwright.sync_api import expect
+from ui.whole.driver import PATIENCE, Visit
 from ui.whole.pictures import draw_pictures
 from ui.whole.running import Surroundings
+
+
+@pytest.fixture(autouse=True)
+def patience():
+    """Expectations wait longer here than elsewhere."""
+    expect.set_options(timeout=PATIENCE)
+    yield
+    expect.set_options(timeout=5000)
 
 
 @pytest.fixture

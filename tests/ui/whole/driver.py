@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[3]
 PATIENCE = 180_000
 DESK, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 STEP = re.compile(r"step ([\d,]+) of ([\d,]+)")
-expect.set_options(timeout=PATIENCE)
 
 
 def screenshots() -> Path:

@@ -28,6 +28,7 @@ WEB_PAGE = ROOT / "tests" / "ui" / "host_stand_in" / "web_page.py"
 MICRO_SD = ROOT / "trainer" / "tanren" / "assets" / "micro" / "micro-sd.safetensors"
 FLAVOURS = {3: "a1111", 4: "forge"}
 ADDRESS = re.compile(r"(?:Tanren:|Running on) (http://\S+/)")
+STEP_EVENT = re.compile(rb'"kind": "step".*?"step": (\d+)')
 PATIENCE = 240.0
 
 
@@ -163,20 +164,26 @@ class Surroundings:
     def _hold_back(self, seconds: float, ends: threading.Event) -> None:
         if not hasattr(signal, "SIGSTOP"):
             return
-        before, began = -1, time.monotonic()
+        before, began = 0, time.monotonic()
         while not ends.wait(0.02):
-            runner, step = (self._newest(name) for name in ("runner.json", "progress.json"))
-            if not runner.get("pid") or step.get("step", 0) in (0, before):
+            step, pid = self._newest_step(), self._trainer()
+            if step <= before or pid is None:
                 continue
             with contextlib.suppress(ProcessLookupError):
-                os.kill(runner["pid"], signal.SIGSTOP)
-                ends.wait(max(0.0, began + seconds - time.monotonic()))
-                os.kill(runner["pid"], signal.SIGCONT)
-            before, began = step["step"], time.monotonic()
+                os.kill(pid, signal.SIGSTOP)
+                ends.wait(max(0.0, began + (step - before) * seconds - time.monotonic()))
+                os.kill(pid, signal.SIGCONT)
+            before, began = step, time.monotonic()
 
-    def _newest(self, name: str) -> dict[str, Any]:
-        found = sorted((self.data_dir / "runs").glob(f"*/{name}"))
-        return read_object(found[-1]) if found else {}
+    def _newest_step(self) -> int:
+        """As the trainer wrote it a moment ago; `progress.json` is a second behind."""
+        found = sorted((self.data_dir / "runs").glob("*/events.jsonl"))
+        steps = STEP_EVENT.findall(found[-1].read_bytes()[-4000:]) if found else []
+        return int(steps[-1]) if steps else 0
+
+    def _trainer(self) -> int | None:
+        found = sorted((self.data_dir / "runs").glob("*/runner.json"))
+        return read_object(found[-1]).get("pid") if found else None
 
     def jobs(self) -> list[dict[str, Any]]:
         """The jobs as the program tells them."""
