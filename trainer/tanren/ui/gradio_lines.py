@@ -19,7 +19,8 @@ Component = Any  # the lines have no base class in common that all of our parts 
 
 def blocks() -> gr.Blocks:
     """An empty page as wide as the window, as the WebUIs' are; it reports nothing to anybody."""
-    return gr.Blocks(analytics_enabled=False, **({"fill_width": True} if LINE > 4 else {}))
+    settings: dict[str, Any] = {"fill_width": True} if LINE > 4 else {}
+    return gr.Blocks(analytics_enabled=False, **settings)
 
 
 def listen(
