@@ -1,4 +1,4 @@
-"""Write docs/options.md and the frozen list of options again, from the declarations."""
+"""Write docs/options.md, docs/option-tests.md and the frozen lists of options again, from declarations and tests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "trainer"))
+sys.path[:0] = [str(ROOT / "trainer"), str(ROOT / "tests"), str(ROOT / "tools")]
 
-from tanren.commands import COMMANDS  # noqa: E402 - the package lies in trainer/
+import option_tests  # noqa: E402 - the package lies in trainer/
+from effect_marks import effect_tests  # noqa: E402
+from tanren.commands import COMMANDS  # noqa: E402
 from tanren.options.reference import frozen_list, reference_text  # noqa: E402
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
     page = reference_text({name: (command.title, command.groups) for name, command in COMMANDS.items()})
     (ROOT / "docs" / "options.md").write_text(page, encoding="utf-8")
+    table = option_tests.page(COMMANDS, effect_tests())
+    (ROOT / "docs" / "option-tests.md").write_text(table, encoding="utf-8")
     for name, command in COMMANDS.items():
         target = ROOT / "tests" / "golden" / f"options-{name}.txt"
         target.write_text(frozen_list(command.groups), encoding="utf-8")

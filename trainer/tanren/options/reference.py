@@ -92,6 +92,23 @@ def value_text(option: Option) -> str:
     return f"list of {word}" if takes_list(option) else word
 
 
+def value_and_default(option: Option) -> str:
+    """What follows the flag, and what is used without it."""
+    default = f", `{shown(option.default)}`" if _has_default(option) else ""
+    return value_text(option) + default
+
+
+def meaning(option: Option) -> str:
+    """What an option does, its limits, and why it does nothing where that is so."""
+    text = option.text.help + _limits(option)
+    return f"{text} *No effect:* {option.text.no_effect}" if option.text.no_effect else text
+
+
+def cell(text: Any) -> str:
+    """Text as it may stand in a table of Markdown."""
+    return str(text).replace("|", "\\|").replace("<", "&lt;")
+
+
 def _shared(groups: Sequence[type], listed: set[type], first: str) -> Iterator[str]:
     """What a command has of the options above, and what it does not take of them."""
     names = [first_line(group) for group in groups if group in listed]
@@ -118,9 +135,9 @@ def _dataset_file_lines() -> Iterator[str]:
         places = " ".join(TABLES[level] for level, keys in ALLOWED.items() if key in keys)
         value, text = "table", "Further attributes; known: `diff_output_preservation = true`."
         if key in options:
-            value, text = _value_and_default(options[key]), options[key].text.help
+            value, text = value_and_default(options[key]), options[key].text.help
             value = value.replace("flag", "true / false")
-        yield f"| `{key}` | {places} | {_cell(value)} | {_cell(text)} |"
+        yield f"| `{key}` | {places} | {cell(value)} | {cell(text)} |"
 
 
 def _help_lines(option: Option, width: int) -> Iterator[str]:
@@ -153,15 +170,7 @@ def _has_default(option: Option) -> bool:
 
 
 def _table_row(option: Option) -> str:
-    text = option.text.help + _limits(option)
-    if option.text.no_effect:
-        text += f" *No effect:* {option.text.no_effect}"
-    return f"| `--{option.name}` | {_cell(_value_and_default(option))} | {_cell(text)} |"
-
-
-def _value_and_default(option: Option) -> str:
-    default = f", `{shown(option.default)}`" if _has_default(option) else ""
-    return value_text(option) + default
+    return f"| `--{option.name}` | {cell(value_and_default(option))} | {cell(meaning(option))} |"
 
 
 def _limits(option: Option) -> str:
@@ -169,7 +178,3 @@ def _limits(option: Option) -> str:
     if low is not None and high is not None:
         return f" From {low:g} to {high:g}."
     return "" if low is None else f" At least {low:g}."
-
-
-def _cell(text: Any) -> str:
-    return str(text).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,144 @@
+"""Every option has a test that shows what it does, and the page that says which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from effect_marks import TESTS, UnreadableMarkError, effect_tests
+from option_tests import page, users
+from tanren.commands import COMMANDS
+from tanren.options.spec import options_of
+
+OPTIONS = {
+    option.name: option for command in COMMANDS.values() for group in command.groups for option in options_of(group)
+}
+MARKS = effect_tests()
+# Options whose test is not written yet. The list only shrinks.
+WAITING = frozenset(
+    """
+    adaptive_noise_scale allow_changes alpha_mask base_weights base_weights_multiplier bucket_no_upscale
+    bucket_reso_steps cache_info cache_latents cache_latents_to_disk cache_text_encoder_outputs
+    cache_text_encoder_outputs_to_disk caption_dropout_every_n_epochs caption_dropout_rate caption_encoding
+    caption_extension caption_extention caption_prefix caption_separator caption_suffix caption_tag_dropout_rate
+    clip_skip color_aug conditioning_data_dir config_file console_log_file console_log_level console_log_simple
+    cpu_offload_checkpointing data_dir dataset_config dataset_repeats ddp_gradient_as_bucket_view ddp_static_graph
+    ddp_timeout debiased_estimation_loss debug_dataset dim_from_weights disable_mmap_load_safetensors
+    dynamo_backend enable_bucket enable_wildcard face_crop_aug_range flip_aug full_bf16 full_fp16
+    fused_backward_pass gradient_accumulation_steps gradient_checkpointing highvram huber_c huber_scale
+    huber_schedule in_json initial_epoch initial_step ip_noise_gamma ip_noise_gamma_random_strength job_dir
+    keep_tokens keep_tokens_separator learning_rate log_config log_prefix log_tracker_config log_tracker_name
+    log_with logging_dir loss_type lowram lr_decay_steps lr_scheduler lr_scheduler_args lr_scheduler_min_lr_ratio
+    lr_scheduler_num_cycles lr_scheduler_power lr_scheduler_timescale lr_scheduler_type lr_warmup_steps
+    masked_loss max_bucket_reso max_data_loader_n_workers max_grad_norm max_pixels max_timestep max_token_length
+    max_train_epochs max_train_steps max_validation_steps mem_eff_attn metadata_author metadata_description
+    metadata_is_negative_embedding metadata_license metadata_merged_from metadata_preprocessor metadata_tags
+    metadata_thumbnail metadata_title metadata_trigger_phrase metadata_usage_hint min_bucket_reso min_side
+    min_snr_gamma min_timestep mixed_precision multires_noise_discount multires_noise_iterations network_alpha
+    network_args network_dim network_dropout network_module network_train_text_encoder_only
+    network_train_unet_only network_weights no_half_vae no_metadata noise_offset noise_offset_random_strength
+    on_bad_image optimizer_args optimizer_type output_config output_dir output_name persistent_data_loader_workers
+    pretrained_model_name_or_path prior_loss_weight random_crop reg_data_dir resize_interpolation resolution
+    resume sample_at_first sample_every_n_epochs sample_every_n_steps sample_prompts sample_sampler
+    save_every_n_epochs save_every_n_steps save_last_n_epochs save_last_n_epochs_state save_last_n_steps
+    save_last_n_steps_state save_model_as save_n_epoch_ratio save_precision save_state save_state_on_train_end
+    scale_v_pred_loss_like_noise_pred scale_weight_norms sdpa secondary_separator seed shuffle_caption
+    skip_cache_check skip_until_initial_step text_encoder_lr text_encoder_lr1 text_encoder_lr2 token_warmup_min
+    token_warmup_step tokenizer_cache_dir torch_compile train_batch_size train_data_dir training_comment unet_lr
+    use_8bit_adam use_lion_optimizer v2 v_parameterization v_pred_like_loss vae vae_batch_size
+    validate_every_n_epochs validate_every_n_steps validation_seed validation_split wandb_api_key wandb_run_name
+    weighted_captions xformers zero_terminal_snr
+    """.split()
+)
+
+
+def test_every_option_has_a_test_of_its_effect():
+    assert sorted(OPTIONS.keys() - {mark.option for mark in MARKS} - WAITING) == []
+
+
+def test_nothing_waits_that_has_its_test():
+    assert sorted(WAITING & {mark.option for mark in MARKS}) == []
+    assert sorted(WAITING - OPTIONS.keys()) == []
+
+
+def test_marks_name_options_that_exist():
+    assert [f"{mark.file}:{mark.line}: {mark.option}" for mark in MARKS if mark.option not in OPTIONS] == []
+
+
+def test_the_page_of_options_and_their_tests_is_current():
+    written = (TESTS.parent / "docs" / "option-tests.md").read_text("utf-8")
+    assert page(COMMANDS, MARKS) == written, "run python tools/write_reference.py"
+
+
+def test_the_page_names_the_commands_that_use_an_option():
+    assert list(users(OPTIONS["seed"], COMMANDS)) == list(COMMANDS)
+    assert list(users(OPTIONS["v2"], COMMANDS)) == ["train_network"]
+    assert list(users(OPTIONS["text_encoder_lr1"], COMMANDS)) == ["sdxl_train_network"]
+
+
+def read(folder: Path, text: str, name: str = "test_x.py") -> list[tuple[str, str]]:
+    (folder / name).write_text("import pytest\n" + text, "utf-8")
+    return [(mark.option, mark.test) for mark in effect_tests(folder)]
+
+
+def test_marks_are_read_from_tests_classes_and_modules(tmp_path):
+    text = """
+pytestmark = [pytest.mark.option("seed")]
+
+@pytest.mark.option("vae", "v2")
+def test_a(): ...
+
+@pytest.mark.option("resume")
+class TestB:
+    def test_c(self): ...
+"""
+    assert read(tmp_path, text) == [
+        ("seed", "test_a"),
+        ("vae", "test_a"),
+        ("v2", "test_a"),
+        ("seed", "TestB::test_c"),
+        ("resume", "TestB::test_c"),
+    ]
+
+
+def test_marks_are_read_from_rows_and_tables(tmp_path):
+    text = """
+ROWS = [pytest.param(1, marks=pytest.mark.option("vae"))]
+TABLE = {"seed": 1, "resume": 2}
+PAIRS = (("v2", 1), ("lowram", 2))
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a(row): ...
+
+@pytest.mark.parametrize("row", [pytest.param(1, marks=[pytest.mark.option("unet_lr")])])
+def test_b(row): ...
+
+@pytest.mark.option(*TABLE, *PAIRS)
+def test_c(): ...
+"""
+    assert read(tmp_path, text) == [
+        ("vae", "test_a"),
+        ("unet_lr", "test_b"),
+        ("seed", "test_c"),
+        ("resume", "test_c"),
+        ("v2", "test_c"),
+        ("lowram", "test_c"),
+    ]
+
+
+def test_a_test_that_is_skipped_shows_nothing(tmp_path):
+    text = '@pytest.mark.skip\n@pytest.mark.option("seed")\ndef test_a(): ...\n'
+    assert read(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("test_x.py", '@pytest.mark.option("seed")\ndef helper(): ...', "test_x.py:2: the mark stands on nothing"),
+        ("test_x.py", "@pytest.mark.option(NAME)\ndef test_a(): ...", "test_x.py:2: names must be written out"),
+        ("other.py", '@pytest.mark.option("seed")\ndef test_a(): ...', "other.py: marks stand in files of tests only"),
+    ],
+)
+def test_a_mark_that_shows_nothing_is_told(tmp_path, name, text, what):
+    with pytest.raises(UnreadableMarkError, match=what):
+        read(tmp_path, text, name)
