@@ -9,7 +9,7 @@ rows that begin with the name.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class _File:
             if isinstance(target, ast.Name)
         }
 
-    def marks(self) -> Iterator[EffectTest]:
+    def marks(self) -> Generator[EffectTest, None, None]:
         everywhere = self._marks_in(self.constants.get("pytestmark"))
         if not self.name.rpartition("/")[2].startswith("test_"):
             raise UnreadableMarkError(f"{self.name}: marks stand in files of tests only.")
@@ -64,7 +64,9 @@ class _File:
             if id(call) not in read:
                 raise self._problem(call, "the mark stands on nothing that pytest runs")
 
-    def _of_body(self, body: list[ast.stmt], around: list[ast.Call], prefix: str) -> Iterator[EffectTest]:
+    def _of_body(
+        self, body: list[ast.stmt], around: list[ast.Call], prefix: str
+    ) -> Generator[EffectTest, None, set[int]]:
         """The tests of a module or class; returns which marks were read."""
         read: set[int] = set()
         for node in body:
