@@ -34,7 +34,7 @@ class EffectTest:
 
 def effect_tests(folder: Path = TESTS) -> list[EffectTest]:
     """All marks below a folder, by file and line."""
-    found = []
+    found: list[EffectTest] = []
     for path in sorted(folder.rglob("*.py")):
         text = path.read_text("utf-8")
         tree = ast.parse(text) if "mark.option" in text else ast.Module([], [])
