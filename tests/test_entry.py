@@ -148,7 +148,7 @@ def test_log_level_hides_warnings(good, capfd):
 
 def test_only_the_first_of_several_processes_tells_what_is_wrong_with_the_settings():
     assert "There is no such option." in run("--nonsense", RANK="0", WORLD_SIZE="2").stderr
-    assert run("--skip_cache_check", "--nonsense", RANK="1", WORLD_SIZE="2").stderr == ""
+    assert run("--cache_info", "--nonsense", RANK="1", WORLD_SIZE="2").stderr == ""
 
 
 def test_first_signal_asks_to_stop_and_the_second_one_ends_the_process():

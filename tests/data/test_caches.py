@@ -145,6 +145,41 @@ def test_damaged_caches_are_rebuilt_with_one_line(tmp_path, damage):
         assert torch.equal(ours.latents, Encoder()(theirs.pixels, theirs.posterior_noise))
 
 
+@pytest.mark.option("skip_cache_check")
+@pytest.mark.parametrize(("trusting", "encoded_again"), [(False, 2), (True, 0)])
+def test_a_trusted_cache_is_taken_by_the_names_of_the_pictures(tmp_path, trusting, encoded_again):
+    pics = folder(tmp_path / "pics")
+    before, _ = cached(pics, tmp_path / "cache")
+    (pack,) = (tmp_path / "cache").glob("*.pack")
+    content = bytearray(pack.read_bytes())
+    content[100] ^= 1
+    pack.write_bytes(content)
+    noise_picture(pics / "other.png").replace(pics / "3.png")
+
+    built, encoded = cached(pics, tmp_path / "cache", caching={"skip_cache_check": trusting})
+
+    assert encoded == encoded_again
+    old, new = ({tuple(batch.paths): batch.latents for batch in batches(data)} for data in (before, built))
+    edited = next(paths for paths in old if "3.png" in paths[0])
+    assert torch.equal(old[edited], new[edited]) == trusting
+
+
+@pytest.mark.option("skip_cache_check")
+@pytest.mark.parametrize("loss", ["half file", "no file"])
+def test_a_trusted_cache_still_makes_what_is_not_there(tmp_path, loss):
+    pics = folder(tmp_path / "pics")
+    cached(pics, tmp_path / "cache")
+    (pack,) = (tmp_path / "cache").glob("*.pack")
+    content = pack.read_bytes()
+    pack.write_bytes(content[: len(content) // 2 + 8] if loss == "half file" else b"")
+
+    built, encoded = cached(pics, tmp_path / "cache", caching={"skip_cache_check": True})
+
+    assert encoded == {"half file": 2, "no file": 4}[loss]
+    for ours, theirs in zip(batches(built), batches(dataset(plan(subset(pics)))), strict=True):
+        assert torch.equal(ours.latents, Encoder()(theirs.pixels, theirs.posterior_noise))
+
+
 @pytest.mark.rule("flt-05")
 def test_latents_that_are_not_finite_are_refused_with_the_picture(tmp_path):
     pics = folder(tmp_path / "pics")

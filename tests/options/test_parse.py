@@ -294,16 +294,16 @@ def test_config_file_that_is_not_utf8_is_refused_with_its_line(tmp_path):
 
 
 def test_settings_that_follow_from_others_are_made_with_a_line_each():
-    run = parsed("--cache_latents_to_disk", "--sample_every_n_steps=0", "--caption_extention=txt", "--skip_cache_check")
+    run = parsed("--cache_latents_to_disk", "--sample_every_n_steps=0", "--caption_extention=txt", "--cache_info")
 
     assert run.settings[CachingOptions].cache_latents
     assert run.settings.flat()["sample_every_n_steps"] is None
     assert run.settings[DatasetOptions].caption_extension == ".txt"
     assert sorted(run.warnings) == [
+        "--cache_info has no effect here. Reading headers is fast enough, and a stored copy would hide edited captions.",
         "--cache_latents_to_disk: --cache_latents is switched on with it.",
         "--caption_extention: .txt is used as --caption_extension.",
         "--sample_every_n_steps 0: switched off; it has to be 1 or more.",
-        "--skip_cache_check has no effect here. Entries are found by content, so that a check costs next to nothing.",
     ]
 
 

@@ -200,12 +200,16 @@ class BucketDataset:
             DataError: pictures that cannot be read, or whose latents are not finite.
             StorageError: the cache cannot be written.
         """
-        data = self.settings[DatasetOptions]
+        data, caching = self.settings[DatasetOptions], self.settings[CachingOptions]
         self.close()
         cache = LatentCache(self.samples.lists(), self.geometry, folder, fingerprint)
         limits = min(self.samples.limits, key=lambda one: one.min_side)
         rules = EncodeRules(
-            encode, self.settings[CachingOptions].vae_batch_size, limits, skip_bad=data.on_bad_image == "skip"
+            encode,
+            caching.vae_batch_size,
+            limits,
+            skip_bad=data.on_bad_image == "skip",
+            trusting=caching.skip_cache_check,
         )
         bad = fill_latents(cache, rules, self.report, crew)
         self.samples.latents = cache
@@ -229,7 +233,7 @@ class BucketDataset:
             crew: the processes that share the work.
         """
         self.close()
-        cache = TextCache(folder, fingerprint)
+        cache = TextCache(folder, fingerprint, trusting=self.settings[CachingOptions].skip_cache_check)
         batch_size = max((dataset.plan.batch_size for dataset in self.scan.datasets), default=1)
         cache.fill(self._captions(), encode, batch_size, self.report, crew)
         self.samples.text = cache

@@ -24,12 +24,13 @@ class TextCache:
 
     Args:
         folder: the cache folder; None keeps everything in memory.
+        trusting: do not hold what later runs find against its checksum.
         fingerprint: names the text encoders, their number type, and everything that changes what they say: clip skip,
             length, weights in captions.
     """
 
-    def __init__(self, folder: Path | None, fingerprint: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, fingerprint: str, *, trusting: bool = False) -> None:
+        self.folder, self.trusting = folder, trusting
         self._pack = f"text-{hashlib.sha256(f'{CACHE_VERSION}{fingerprint}'.encode()).hexdigest()[:16]}"
         self._entries: dict[bytes, Entry] = {}
         self._buffer: mmap.mmap | None = None
@@ -50,7 +51,7 @@ class TextCache:
         store: Store = MemoryStore() if self.folder is None else DiskStore(self.folder, self._pack)
         crew = Crew() if self.folder is None else crew
         by_key = {_key(caption): caption for caption in sorted(set(captions))}
-        damaged = forget_damaged(store, by_key)
+        damaged = forget_damaged(store, by_key, trusting=self.trusting)
         known = store.entries()
         missing = [caption for key, caption in by_key.items() if key not in known]
         crew.wait()
