@@ -115,7 +115,13 @@ def test_the_key_of_the_command_line_is_what_wandb_finds(stand_in_for_wandb):
     _, warnings = opened(log_with="wandb", wandb_api_key="sesame", wandb_run_name="first")
 
     assert warnings == []
-    assert stand_in_for_wandb == {"project": "network_train", "name": "first", "key": "sesame"}
+    private = {"x_disable_meta": True}
+    assert stand_in_for_wandb == {
+        "project": "network_train",
+        "name": "first",
+        "key": "sesame",
+        "settings": private,
+    }
 
 
 @pytest.mark.rule("flt-11")

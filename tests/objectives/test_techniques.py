@@ -61,7 +61,7 @@ VELOCITY_MODELS_ONLY = [
     {"scale_v_pred_loss_like_noise_pred": True},
     {"scale_v_pred_loss_like_noise_pred": True, "min_snr_gamma": 5.0, "debiased_estimation_loss": True},
 ]
-ALL_TECHNIQUES = pytest.mark.option(
+TECHNIQUES = (
     "noise_offset",
     "noise_offset_random_strength",
     "adaptive_noise_scale",
@@ -180,7 +180,7 @@ def check(built, kind, prediction_type, options, *, timesteps=TIMESTEPS, zero_te
     return loss.item(), used
 
 
-@ALL_TECHNIQUES
+@pytest.mark.option(*TECHNIQUES)
 @pytest.mark.parametrize(("kind", "prediction_type"), KINDS, ids=IDS)
 @pytest.mark.parametrize("options", ANY_MODEL, ids=in_words)
 def test_loss_and_gradient_equal_those_of_the_formula(built, kind, prediction_type, options):

@@ -31,9 +31,27 @@ class Trackers:
 
     def __init__(self, trackers: list[GeneralTracker]) -> None:
         self._trackers = trackers
+        self._last_step = 0
+        self._pictures: list[Event] = []
 
     def __call__(self, event: Event) -> None:
         """One event; only numbers and pictures are of interest."""
+        if event["kind"] == "sample" and event.get("step", 0) > self._last_step:
+            # The numbers of its step are still on their way from the GPU, and W&B takes no step after a later one.
+            self._pictures.append(event)
+            return
+        self._hand_over(event)
+        if event["kind"] == "step":
+            self._last_step = event["step"]
+            self._hand_over_pictures()
+
+    def _hand_over_pictures(self) -> None:
+        due = [event for event in self._pictures if event["step"] <= self._last_step]
+        self._pictures = [event for event in self._pictures if event not in due]
+        for event in due:
+            self._hand_over(event)
+
+    def _hand_over(self, event: Event) -> None:
         values = _scalars(event)
         for tracker in list(self._trackers):
             try:
@@ -69,12 +87,16 @@ def tracking(settings: Settings, default_name: str, report: Report, processes: P
 
 
 def recorded_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that trackers may see: no secrets and no paths, and only what a table can show."""
-    shown = {}
+    """The settings that trackers may see: no secrets and no paths, and only what a table can show; lists as words."""
+    shown: dict[str, Any] = {}
     for group in settings.groups():
         for option in options_of(type(group)):
             value = getattr(group, option.name)
-            if not option.text.secret and not option.text.path and isinstance(value, (int, float, str)):
+            if option.text.secret or option.text.path:
+                continue
+            if isinstance(value, tuple) and value:
+                shown[option.name] = " ".join(map(str, value))
+            elif isinstance(value, (int, float, str)):
                 shown[option.name] = value
     return shown
 
@@ -108,10 +130,12 @@ def _start(kind: str, options: TrackingOptions, default_name: str, extra: dict[s
         if options.wandb_api_key:
             # Where wandb looks for it; its login function would write the key into the user's .netrc.
             os.environ[WANDB_KEY] = options.wandb_api_key
-        wandb = {"name": options.wandb_run_name} if options.wandb_run_name else {}
+        wandb: dict[str, Any] = {"name": options.wandb_run_name} if options.wandb_run_name else {}
         if folder is not None:
             wandb["dir"] = str(folder)
-        tracker = WandBTracker(name, **{**wandb, **extra})
+        # It would record the command line, with the paths and secrets in it.
+        kept_private = {"x_disable_meta": True, **extra.get("settings", {})}
+        tracker = WandBTracker(name, **{**wandb, **extra, "settings": kept_private})
     # Older accelerate opens its writers in the constructor.
     getattr(tracker, "start", lambda: None)()
     return tracker
