@@ -22,11 +22,12 @@ def folder(tmp_path):
     return place
 
 
-def test_the_config_file_is_understood_without_a_problem_or_warning(folder):
+@pytest.mark.parametrize("base", demonstration.BASES.values(), ids=demonstration.BASES)
+def test_the_config_file_is_understood_without_a_problem_or_warning(folder, base):
     config = folder / "demo.toml"
-    config.write_text(demonstration._config_text(folder, Lesson(folder / "train", folder / "reg"), 12), "utf-8")
+    config.write_text(demonstration._config_text(folder, Lesson(folder / "train", folder / "reg"), 12, base), "utf-8")
     problems = Problems()
-    settings = parse("train_network", COMMANDS["train_network"].groups, [f"--config_file={config}"], problems).settings
+    settings = parse(base.command, COMMANDS[base.command].groups, [f"--config_file={config}"], problems).settings
     assert (problems.errors, problems.warnings) == ([], [])
     assert settings[TrainingOptions].max_train_steps == 12
     assert settings[NetworkOptions].network_dim == demonstration.SETTINGS["network_dim"]

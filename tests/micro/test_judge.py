@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from tanren.micro.drawing import Pixels, render
-from tanren.micro.judge import Verdict, judge
+from tanren.micro.judge import Verdict, judge, steepness
 from tanren.micro.world import BACKGROUNDS, COLORS, NEW_SHAPES, PICTURE_SIZES_WH, SHAPES, Scene, Words, draw_scene
 
 
@@ -114,3 +114,20 @@ def test_shapes_up_to_the_training_tilt_are_recognized(shape: str):
     for rotation in (-0.18, 0.18):
         picture = render(Scene(Words(shape, "green", "gray"), rotation=rotation), (64, 64), np.random.default_rng(0))
         assert judge(picture).shape == shape
+
+
+def square_with_edges(pixels_of_the_edge: int) -> Pixels:
+    """A red square on white, whose colour rises over this many pixels on all four sides."""
+    distance = np.minimum(np.arange(64) - 15, 48 - np.arange(64)) / pixels_of_the_edge
+    rise = np.clip(distance, 0, 1)
+    covered = np.minimum(rise[:, None], rise[None, :])[..., None]
+    return (240 - covered * np.array([20, 210, 200])).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("pixels_of_the_edge", [1, 2, 4, 8])
+def test_steepness_is_one_over_the_width_of_an_edge(pixels_of_the_edge: int):
+    assert steepness(square_with_edges(pixels_of_the_edge)) == pytest.approx(1 / pixels_of_the_edge, rel=0.03)
+
+
+def test_a_blank_picture_has_no_steepness():
+    assert steepness(np.full((64, 64, 3), 240, dtype=np.uint8)) is None

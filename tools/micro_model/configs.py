@@ -54,17 +54,19 @@ SD1_TEXT_ENCODER: Config = {
 SDXL_UNET: Config = {
     **SD1_UNET,
     "sample_size": 16,
-    "block_out_channels": [24, 32, 48],
+    "block_out_channels": [32, 48, 56],
     "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
     "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     "transformer_layers_per_block": [1, 2, 10],
     "use_linear_projection": True,
-    "cross_attention_dim": 128,
+    "cross_attention_dim": 40 + 64,
     "addition_embed_type": "text_time",
     "addition_time_embed_dim": 16,
     "projection_class_embeddings_input_dim": 64 + 6 * 16,
 }
 SDXL_VAE: Config = {**SD1_VAE, "sample_size": 128, "scaling_factor": 0.13025}
+# Narrower than the second one, as CLIP-L is beside bigG: whoever confuses them gets an error.
+SDXL_TEXT_ENCODER: Config = {**SD1_TEXT_ENCODER, "hidden_size": 40, "intermediate_size": 160, "projection_dim": 40}
 SDXL_TEXT_ENCODER_2: Config = {**SD1_TEXT_ENCODER, "hidden_act": "gelu", "pad_token_id": 0}
 
 
@@ -83,7 +85,7 @@ class MicroConfig:
 
 
 MICRO_SD = MicroConfig("sd1", SD1_UNET, SD1_VAE, (SD1_TEXT_ENCODER,))
-MICRO_SDXL = MicroConfig("sdxl", SDXL_UNET, SDXL_VAE, (SD1_TEXT_ENCODER, SDXL_TEXT_ENCODER_2))
+MICRO_SDXL = MicroConfig("sdxl", SDXL_UNET, SDXL_VAE, (SDXL_TEXT_ENCODER, SDXL_TEXT_ENCODER_2))
 TEXT_CLASSES = (CLIPTextModel, CLIPTextModelWithProjection)
 
 

@@ -33,8 +33,17 @@ class MuonWithAdamW:
     """Both optimizers behind one step; weights of one shape are orthogonalized together, to save overhead."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, adamw_lr: float, momentum: float, weight_decay: float = 0.0
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        adamw_lr: float,
+        momentum: float,
+        weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        """Args:
+        dtype: the orthogonalization's; bfloat16 is exact enough for it and takes a third of the time.
+        """
         self.matrices: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
         others: list[nn.Parameter] = []
         for parameter in parameters:
@@ -44,6 +53,7 @@ class MuonWithAdamW:
             else:
                 others.append(parameter)
         self.lr, self.adamw_lr, self.momentum, self.weight_decay = lr, adamw_lr, momentum, weight_decay
+        self.dtype = dtype
         self.buffers = {shape: torch.zeros(len(group), *shape) for shape, group in self.matrices.items()}
         self.adamw = torch.optim.AdamW(others, lr=adamw_lr, betas=(0.9, 0.99), weight_decay=0.0)
 
@@ -63,7 +73,8 @@ class MuonWithAdamW:
         for (rows, columns), group in self.matrices.items():
             gradients = torch.stack([parameter.grad.reshape(rows, columns) for parameter in group])
             buffer = self.buffers[rows, columns].mul_(self.momentum).add_(gradients)
-            updates = orthogonalize(gradients.add_(buffer, alpha=self.momentum))
+            gradients.add_(buffer, alpha=self.momentum)
+            updates = orthogonalize(gradients.to(self.dtype)).float()
             lr = self.lr * rate
             for parameter, update in zip(group, updates, strict=True):
                 parameter.mul_(1 - lr * self.weight_decay)

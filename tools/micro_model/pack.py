@@ -1,6 +1,9 @@
 """Step 4: the parts as one checkpoint file in Stable Diffusion's own layout, half precision, same bytes each time.
 
 PYTHONPATH=trainer python tools/micro_model/pack.py WORK_DIR trainer/tanren/assets/micro/micro-sd.safetensors
+PYTHONPATH=trainer python tools/micro_model/pack.py WORK_DIR trainer/tanren/assets/micro/micro-sdxl.safetensors
+
+A work folder with two text encoders is SDXL's.
 """
 
 import argparse
@@ -9,13 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from configs import MICRO_SD, MicroConfig
+import torch
+from configs import MICRO_SD, MICRO_SDXL, MicroConfig
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.numpy import load_file
 from tanren.formats.safetensors_header import header_bytes, lay_out
 from tanren.models import unet_keys, vae_keys
 from tanren.models.configs import CONFIG_ENTRY, Configs, header_entry
+from tanren.models.save import ModelParts, write_single_file
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 TEXT_PREFIX = "cond_stage_model.transformer.text_model."
+FORMAT = {"format": "pt"}
 Tensors = dict[str, np.ndarray]
 
 
@@ -24,10 +32,26 @@ def main() -> None:
     parser.add_argument("work_dir", type=Path)
     parser.add_argument("target", type=Path)
     arguments = parser.parse_args()
-    tensors = as_single_file(arguments.work_dir)
-    arguments.target.write_bytes(safetensors_bytes(tensors, metadata(MICRO_SD)))
+    if (arguments.work_dir / "text_encoder_2").exists():
+        write_single_file(arguments.target, sdxl_parts(arguments.work_dir), dtype=torch.float16, metadata=FORMAT)
+    else:
+        tensors = as_single_file(arguments.work_dir)
+        arguments.target.write_bytes(safetensors_bytes(tensors, metadata(MICRO_SD)))
     content = arguments.target.read_bytes()
-    print(f"{len(tensors)} tensors, {len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+    print(f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+
+
+def sdxl_parts(work_dir: Path) -> ModelParts:
+    config = MICRO_SDXL
+    return ModelParts(
+        Configs(config.family, config.unet, config.vae, config.text_encoders),
+        UNet2DConditionModel.from_pretrained(work_dir / "unet"),
+        AutoencoderKL.from_pretrained(work_dir / "vae"),
+        (
+            CLIPTextModel.from_pretrained(work_dir / "text_encoder"),
+            CLIPTextModelWithProjection.from_pretrained(work_dir / "text_encoder_2"),
+        ),
+    )
 
 
 def as_single_file(work_dir: Path) -> Tensors:
@@ -54,7 +78,7 @@ def renamed_all(tensors: Tensors, table: Mapping[str, str], prefix: str) -> Tens
 
 def metadata(config: MicroConfig) -> dict[str, str]:
     configs = Configs(config.family, config.unet, config.vae, config.text_encoders)
-    return {"format": "pt", CONFIG_ENTRY: header_entry(configs)}
+    return {**FORMAT, CONFIG_ENTRY: header_entry(configs)}
 
 
 def safetensors_bytes(tensors: Tensors, entries: Mapping[str, str]) -> bytes:

@@ -17,13 +17,14 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="demo", description="Train a LoRA on the embedded model; show the result.")
     parser.add_argument("--out", default=str(usual), metavar="FOLDER", help="folder of the result (%(default)s)")
     parser.add_argument("--steps", type=int, help="training steps; the usual number takes some minutes on two cores")
+    parser.add_argument("--model", choices=("sd15", "sdxl"), default="sd15", help="which embedded model (%(default)s)")
     chosen = parser.parse_args(words)
     # Help needs neither numpy nor Pillow, so that it works before there is an environment.
     from . import demonstration
 
     try:
         folder = resolve_user_path(chosen.out, "new folder", where="--out")
-        return demonstration.run(folder, chosen.steps or demonstration.STEPS)
+        return demonstration.run(folder, chosen.steps or demonstration.STEPS, demonstration.BASES[chosen.model])
     except UserError as problem:
         print(problem, file=sys.stderr)
         return problem.code

@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,8 @@ NEW_COUNT, KNOWN_COUNT = 16, 8
 STEPS = 800
 SAMPLE_OPTIONS = "--w 64 --h 64 --s 20 --l 4"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-SETTINGS: dict[str, str | int | float | bool | list[str]] = {
+Setting = str | int | float | bool | list[str]
+SETTINGS: dict[str, Setting] = {
     "resolution": "64,64",
     "caption_extension": ".txt",
     "train_batch_size": 16,
@@ -55,6 +56,34 @@ SETTINGS: dict[str, str | int | float | bool | list[str]] = {
     "sample_at_first": True,
     "sample_sampler": "ddim",
     "seed": 1,
+}
+
+
+@dataclass(frozen=True)
+class Base:
+    """An embedded model and how it is taught.
+
+    Attributes:
+        title: its name for people.
+        model: its file in the package.
+        command: the trainer of its family.
+        settings: where they differ from `SETTINGS`.
+    """
+
+    title: str
+    model: str
+    command: str
+    settings: Mapping[str, Setting]
+
+    @property
+    def path(self) -> Path:
+        """The file itself."""
+        return asset("micro", self.model)
+
+
+BASES = {
+    "sd15": Base("micro-SD", "micro-sd.safetensors", "train_network", {}),
+    "sdxl": Base("micro-SDXL", "micro-sdxl.safetensors", "sdxl_train_network", {}),
 }
 
 
@@ -79,12 +108,13 @@ class Result:
     seconds: float
 
 
-def run(folder: Path, steps: int = STEPS) -> int:
+def run(folder: Path, steps: int = STEPS, base: Base = BASES["sd15"]) -> int:
     """Draw, train, judge, show.
 
     Args:
         folder: gets everything; an earlier demo in it is replaced.
         steps: optimizer steps of the training.
+        base: the model that learns.
 
     Returns:
         The trainer's exit code.
@@ -96,8 +126,8 @@ def run(folder: Path, steps: int = STEPS) -> int:
     samples = _samples()
     lesson = write_lesson(folder / "pictures", NEW_SHAPE)
     write_text(folder / "prompts.txt", "".join(f"{line}\n" for line in _prompt_lines(samples)))
-    write_text(config, _config_text(folder, lesson, steps))
-    print(f"Teaching the embedded model that “{TRIGGER}” means {NEW_SHAPE}: {steps} steps, settings in {config}")
+    write_text(config, _config_text(folder, lesson, steps, base))
+    print(f"Teaching {base.title} that “{TRIGGER}” means {NEW_SHAPE}: {steps} steps, settings in {config}")
 
     started = time.monotonic()
     # Not in the config file: whoever tries other settings with it starts a run that is not this job.
@@ -105,7 +135,7 @@ def run(folder: Path, steps: int = STEPS) -> int:
         sys.executable,
         "-m",
         "tanren",
-        "train_network",
+        base.command,
         f"--config_file={config}",
         f"--job_dir={folder / 'job'}",
     ]
@@ -119,7 +149,7 @@ def run(folder: Path, steps: int = STEPS) -> int:
     result = _judged(folder, samples, steps, time.monotonic() - started)
     _save_picture(folder / "before-after.png", before_after_sheet(_title(result), result.pairs))
     _save_picture(folder / "loss.png", loss_plot(_losses(folder), f"Loss over {steps} steps"))
-    print(_closing(folder, result))
+    print(_closing(folder, result, base))
     return 0
 
 
@@ -133,23 +163,23 @@ def _prompt_lines(samples: Sequence[Sample]) -> list[str]:
     return [f"{sample.text} {SAMPLE_OPTIONS} --d {1000 + number}" for number, sample in enumerate(samples)]
 
 
-def _config_text(folder: Path, lesson: Lesson, steps: int) -> str:
+def _config_text(folder: Path, lesson: Lesson, steps: int, base: Base) -> str:
     """The run as a config file; JSON's strings, numbers and lists are TOML's, too."""
     settings = {
-        "pretrained_model_name_or_path": str(asset("micro", "micro-sd.safetensors")),
+        "pretrained_model_name_or_path": str(base.path),
         "train_data_dir": str(lesson.train_dir),
         "reg_data_dir": str(lesson.regularization_dir),
         "output_dir": str(folder),
         "output_name": NAME,
         **SETTINGS,
+        **base.settings,
         "max_train_steps": steps,
         "sample_prompts": str(folder / "prompts.txt"),
         "sample_every_n_steps": steps,
     }
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in settings.items()]
-    return "# What the demo trained with. Every line is a flag of train_network; the command line overrides them.\n" + (
-        "".join(lines)
-    )
+    head = "# What the demo trained with. Every line is a flag of "
+    return f"{head}{base.command}; the command line overrides them.\n" + "".join(lines)
 
 
 def _judged(folder: Path, samples: Sequence[Sample], steps: int, seconds: float) -> Result:
@@ -202,7 +232,7 @@ def _title(result: Result) -> str:
     return f"“{TRIGGER}” = {NEW_SHAPE}: {new}; known shapes: {known}"
 
 
-def _closing(folder: Path, result: Result) -> str:
+def _closing(folder: Path, result: Result, base: Base) -> str:
     program = "python launch.py" if repository_folder() else "tanren"
     config = f'--config_file "{folder / (NAME + ".toml")}"'
     lora = folder / f"{NAME}.safetensors"
@@ -219,7 +249,7 @@ def _closing(folder: Path, result: Result) -> str:
             f"Time       {result.seconds:.0f} s for training and samples",
             "",
             "Next:",
-            f"  {program} plan train_network {config}",
-            f"  {program} train_network {config} --network_dim 4 --output_name smaller",
+            f"  {program} plan {base.command} {config}",
+            f"  {program} {base.command} {config} --network_dim 4 --output_name smaller",
         ]
     )

@@ -82,12 +82,16 @@ def coverage(
     return cells.mean(axis=(1, 3), dtype=np.float32)[..., None]
 
 
-def render(scene: Scene, size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """The scene as (height, width, 3); the generator decides the exact radius and shades."""
+def render(scene: Scene, size_wh: tuple[int, int], rng: np.random.Generator, radius_of: int | None = None) -> Pixels:
+    """The scene as (height, width, 3); the generator decides the exact radius and shades.
+
+    Args:
+        radius_of: the side that the radius is a share of; not given: the shorter one.
+    """
     width, height = size_wh
     words = scene.words
     low, high = RADII[words.size]
-    radius = rng.uniform(low, high) * min(width, height)
+    radius = rng.uniform(low, high) * (radius_of or min(width, height))
     center = (
         width / 2 + scene.x * max(width / 2 - radius - 1, 0),
         height / 2 + scene.y * max(height / 2 - radius - 1, 0),
