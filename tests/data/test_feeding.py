@@ -57,7 +57,7 @@ def test_a_batch_that_does_not_come_is_an_error_that_names_its_picture(tmp_path,
         workers.close()
 
     assert late.value.where == first
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 90
 
 
 @pytest.mark.rule("flt-13")
@@ -118,7 +118,7 @@ def test_workers_end_when_the_trainer_is_killed(tmp_path):
     parent.kill()
     parent.wait()
 
-    until = time.monotonic() + 15
+    until = time.monotonic() + 120
     while time.monotonic() < until and Path(f"/proc/{worker}").exists():
         if "Z" in Path(f"/proc/{worker}/stat").read_text().split(")")[1][:3]:
             break

@@ -22,6 +22,8 @@ from tanren.jobs.ending import processes_of
 from tanren.jobs.folder import read_runner
 
 TRAINER = Path(__file__).parents[2] / "trainer"
+# Conditions are strict; a machine that is busy with other tests may take its time.
+PATIENCE = 180.0
 PROGRAM = """#!{python}
 import json, signal, subprocess, sys, time
 sys.path.insert(0, {trainer!r})
@@ -165,16 +167,16 @@ def clear(shelf):
                 os.kill(pid, signal.SIGKILL)
 
 
-def until(happened, seconds=20.0):
+def until(happened, seconds=PATIENCE):
     """Look often until something happened; fails when it does not."""
     end = time.monotonic() + seconds
     while not (found := happened()):
-        assert time.monotonic() < end
+        assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
     return found
 
 
-def reaches(job, *states, seconds=30.0):
+def reaches(job, *states, seconds=PATIENCE):
     """Wait until a job stands like that; one that has failed for good never will."""
 
     def has_come():
@@ -186,7 +188,7 @@ def reaches(job, *states, seconds=30.0):
     until(has_come, seconds)
 
 
-def trains(job, steps=1, seconds=30.0):
+def trains(job, steps=1, seconds=PATIENCE):
     """Wait until a job has made so many steps."""
     from tanren.jobs.folder import read_object
 

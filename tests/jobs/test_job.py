@@ -9,6 +9,7 @@ import time
 
 import pytest
 from faults import count_calls, die_at, names_in
+from jobs.light_trainer import until
 from tanren.errors import BusyError, NumericError, UsageError
 from tanren.events import Report
 from tanren.files import read_lines
@@ -221,7 +222,7 @@ def test_a_running_trainer_stops_when_asked(folder, by):
     else:
         (folder / "stop").touch()
 
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=120) == 0
     assert Observer(folder).look().state == "stopped"
     assert not (folder / "stop").exists()
 
@@ -291,11 +292,10 @@ def test_the_heart_beats_while_nothing_is_told(folder, monkeypatch):
     monkeypatch.setattr("tanren.jobs.sink.HEARTBEAT_SECONDS", 0.05)
     job = open_job(folder, SPEC)
     first = read(folder, "progress.json")
-    time.sleep(0.5)
+    until(lambda: read(folder, "progress.json")["beat"] > first["beat"])
     later = read(folder, "progress.json")
     job.finish(0)
 
-    assert later["beat"] > first["beat"]
     assert later["counter"] == first["counter"]
 
 

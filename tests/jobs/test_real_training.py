@@ -17,7 +17,9 @@ from tanren.jobs.view import detail, log_text, sample_path, summary
 from tanren.models.micro import micro_sd_path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
-PATIENCE = 240.0
+PATIENCE = 600.0
+# Seconds; half of one on a quiet machine.
+LATEST_TAKE_OVER = 20.0
 TIMES = [2, pytest.param(20, marks=pytest.mark.proof)]
 
 
@@ -59,9 +61,9 @@ def python():
 
 
 def nothing_left(job, nonces):
-    """The trainer is gone, and within seconds what it had started."""
+    """The trainer is gone, and soon after it what it had started."""
     until(lambda: not job.look().is_active, PATIENCE)
-    until(lambda: not any(processes_of(nonce) for nonce in nonces), 20)
+    until(lambda: not any(processes_of(nonce) for nonce in nonces), PATIENCE)
 
 
 def test_a_first_training_from_the_queue(shelf, train):
@@ -114,7 +116,7 @@ def test_uis_that_are_killed_again_and_again_leave_a_training_alone(shelf, train
             ui.kill()
         assert read_runner(job.folder) == runner
     print(f"{times} UIs were killed; the slowest take-over took {slowest:.2f} s")
-    assert slowest < 5
+    assert slowest < LATEST_TAKE_OVER
 
     with dispatching(shelf, python):
         job.ask_stop()

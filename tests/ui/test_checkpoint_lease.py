@@ -53,7 +53,7 @@ def lease(surroundings):
     return CheckpointLease(surroundings, delay=0.05)
 
 
-def until(condition, seconds=5.0):
+def until(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

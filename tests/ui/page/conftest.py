@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ui.conftest import PATIENCE
 from ui.page.serving import PageServer, World
 from ui.page.stories import others, shelf, training
 
@@ -30,7 +31,7 @@ def open_page(browser, server):
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.set_default_timeout(8000)
+        page.set_default_timeout(PATIENCE)
         page.goto(server.address + query + hash)
         return page
 

@@ -66,6 +66,14 @@ class World:
         """Bodies that were posted to routes with this ending."""
         return [body for method, path, body in list(self.asked) if method == "POST" and path.endswith(ending)]
 
+    def gets_posted(self, ending, seconds=60.0):
+        """As `posted`, once there is something: a page sends a moment after its dialog is gone."""
+        until = time.monotonic() + seconds
+        while not self.posted(ending):
+            assert time.monotonic() < until, f"nothing was posted to …{ending}"
+            time.sleep(0.02)
+        return self.posted(ending)
+
     def summary(self, job):
         hidden = ("points", "samples", "files", "warnings", "problem", "settings", "command_line", "log")
         return {name: value for name, value in job.items() if name not in hidden}

@@ -42,8 +42,7 @@ def test_stop_now_asks_first_and_the_safe_button_has_the_focus(page, world):
     page.locator("[data-action=stop_now]").click()
     page.get_by_role("button", name="Stop without saving", exact=True).click()
     expect(page.locator("dialog")).to_have_count(0)
-    page.wait_for_timeout(200)
-    assert world.posted("/stop_now") == [{}]
+    assert world.gets_posted("/stop_now") == [{}]
 
 
 def test_delete_asks_whether_the_files_go_too_and_returns_to_the_list(page, world):
@@ -80,9 +79,8 @@ def test_retry_after_too_little_memory_proposes_what_helps(open_page, world):
     page.locator(".tn-change-value").nth(2).fill("8")
     page.get_by_role("button", name="Put the new job into the queue").click()
     expect(page.locator("dialog")).to_have_count(0)
-    page.wait_for_timeout(200)
 
-    [body] = world.posted("20251008-221000-red/retry")
+    [body] = world.gets_posted("20251008-221000-red/retry")
     assert body["changes"] == {"train_batch_size": 1, "gradient_checkpointing": True, "network_dim": 8}
     assert len(body["request_id"]) == 32
 

@@ -62,8 +62,7 @@ def test_repair_asks_first(card, world):
     card.get_by_role("button", name="Make it anew").click()
 
     expect(card.locator("dialog")).to_have_count(0)
-    card.page.wait_for_timeout(200)
-    assert world.posted("environment/repair") == [{}]
+    assert world.gets_posted("environment/repair") == [{}]
 
 
 def test_problem_of_a_set_up_is_shown_with_its_fix(card, world):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
+from ui.conftest import PATIENCE as USUAL_PATIENCE
 from ui.whole.driver import PATIENCE, Visit
 from ui.whole.pictures import draw_pictures
 from ui.whole.running import Surroundings
@@ -14,7 +15,7 @@ def patience():
     """Expectations wait longer here than elsewhere."""
     expect.set_options(timeout=PATIENCE)
     yield
-    expect.set_options(timeout=5000)
+    expect.set_options(timeout=USUAL_PATIENCE)
 
 
 @pytest.fixture

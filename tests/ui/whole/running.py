@@ -150,10 +150,15 @@ class Surroundings:
             self.process.wait(60)
 
     @contextlib.contextmanager
-    def not_faster_than(self, seconds: float) -> Iterator[None]:
-        """Give each step this long at least, so that a quick machine is not done before it was watched."""
+    def not_faster_than(self, seconds: float, *, slower_after: int) -> Iterator[None]:
+        """Give each step this long at least, so that a quick machine is not done before it was watched.
+
+        Args:
+            seconds: per step.
+            slower_after: steps after this one are given ten times as long, for machines on which watching is slow.
+        """
         ends = threading.Event()
-        brake = threading.Thread(target=self._hold_back, args=(seconds, ends), daemon=True)
+        brake = threading.Thread(target=self._hold_back, args=(seconds, slower_after, ends), daemon=True)
         brake.start()
         try:
             yield
@@ -161,7 +166,7 @@ class Surroundings:
             ends.set()
             brake.join()
 
-    def _hold_back(self, seconds: float, ends: threading.Event) -> None:
+    def _hold_back(self, seconds: float, slower_after: int, ends: threading.Event) -> None:
         if not hasattr(signal, "SIGSTOP"):
             return
         before, began = 0, time.monotonic()
@@ -169,9 +174,10 @@ class Surroundings:
             step, pid = self._newest_step(), self._trainer()
             if step <= before or pid is None:
                 continue
+            pause = seconds if step <= slower_after else 10 * seconds
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
-                ends.wait(max(0.0, began + (step - before) * seconds - time.monotonic()))
+                ends.wait(max(0.0, began + (step - before) * pause - time.monotonic()))
                 os.kill(pid, signal.SIGCONT)
             before, began = step, time.monotonic()
 

@@ -22,7 +22,7 @@ from ..errors import EnvironmentProblem, UserError
 from ..files import write_json
 from ..paths import package_folder, repository_folder
 from .folder import DEVICE_LOCK_VARIABLE, LOG, NONCE_VARIABLE, RUNNER, Runner, read_runner
-from .process import identity_of
+from .process import Identity, identity_of
 
 NICE, MOST_NICE = 5, 19
 # A UI that was itself started by `accelerate launch` (webui.sh can do that) is one process of one; its trainers are not
@@ -92,9 +92,10 @@ def start_attempt(
         _take_back(folder, before)
         raise
     _be_nice(process.pid)
-    identity = identity_of(process.pid)
-    if identity is not None:
-        write_json(folder / RUNNER, asdict(replace(runner, **asdict(identity))))
+    # One that has ended already has no identity any more. Its number alone is noted then, which is nobody's, so that
+    # the job is seen as ended, and not as one that is still to come.
+    identity = identity_of(process.pid) or Identity(process.pid, started="", boot="")
+    write_json(folder / RUNNER, asdict(replace(runner, **asdict(identity))))
     return process
 
 
