@@ -17,7 +17,7 @@ from .commands import COMMANDS
 from .disk import size_text
 from .errors import Problems, SeveralProblems, UsageError, UserError
 from .options.dataset_folders import WrongFolderError
-from .options.nearest import nearest
+from .formats.nearest import nearest
 from .options.parse import parse
 from .options.reference import help_text
 from .plan_facts import Facts, facts_of

@@ -31,7 +31,7 @@ from .options.dataset_checks import check_plans
 from .options.dataset_file import dataset_plans
 from .options.dataset_plan import DatasetPlan
 from .options.model import AttentionOptions, ModelOptions
-from .options.nearest import nearest
+from .formats.nearest import nearest
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
 from .options.optimizer_checks import check_optimizer

@@ -16,7 +16,7 @@ from ..errors import EnvironmentProblem, UsageError
 from ..events import Report
 from ..formats.python_arguments import parse_arguments
 from ..networks.base import ParameterGroup
-from ..options.nearest import nearest
+from ..formats.nearest import nearest
 from ..options.optimizer import OptimizerOptions
 from ..options.optimizer_names import (
     KNOWN,

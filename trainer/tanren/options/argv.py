@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..errors import Problems, UsageError
 from .convert import Words, takes_list, takes_no_value
 from .elsewhere import known_elsewhere
-from .nearest import nearest
+from ..formats.nearest import nearest
 from .spec import Option
 
 

@@ -14,7 +14,7 @@ from ..paths import check_created_name
 from .dataset import DatasetOptions
 from .loss import LossOptions
 from .model import ModelOptions
-from .nearest import nearest
+from ..formats.nearest import nearest
 from .network import NetworkOptions
 from .optimizer import OptimizerOptions
 from .rates import leaves_text_encoders_out, text_encoder_rates

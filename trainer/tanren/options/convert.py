@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from ..errors import UsageError
 from ..paths import control_characters, refuse_overlong
-from .nearest import nearest
+from ..formats.nearest import nearest
 from .spec import Option
 
 Words = list[str]

@@ -22,7 +22,7 @@ from .dataset_folders import folder_subsets
 from .dataset_keys import ALLOWED, key_options, where_it_belongs
 from .dataset_plan import METADATA, DatasetPlan, SubsetPlan
 from .dataset_resolve import COMMAND_LINE, Table, dataset_plan, subset_defaults
-from .nearest import nearest
+from ..formats.nearest import nearest
 from .spec import Settings
 
 MAIN_KEYS = ("general", "datasets")

@@ -18,7 +18,7 @@ from .argv import Given, read_argv
 from .config import ConfigOptions
 from .convert import as_file_value, from_file, from_words
 from .elsewhere import known_elsewhere
-from .nearest import nearest
+from ..formats.nearest import nearest
 from .spec import Option, Settings, options_of
 
 

@@ -17,7 +17,7 @@ from ..formats.toml_file import parse_toml, write_flat
 from ..options.contents import DATASET, contents_of
 from ..options.convert import as_file_value, from_file
 from ..options.dataset_keys import ALLOWED, where_it_belongs
-from ..options.nearest import nearest
+from ..formats.nearest import nearest
 from .command_line import with_file_names
 from .fields import form_options
 from .imported import Imported, Ledger

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..masking import HIDDEN, SECRET_NAME
 from ..options.convert import shown
 from ..options.elsewhere import known_elsewhere
-from ..options.nearest import nearest
+from ..formats.nearest import nearest
 from .fields import form_options
 from .values import as_json, option_value
 

@@ -17,7 +17,7 @@ from ..formats.json_file import parse_json
 from ..formats.toml_file import parse_toml
 from ..options.contents import SUFFIXES, as_text
 from ..options.convert import from_file, shown
-from ..options.nearest import nearest
+from ..formats.nearest import nearest
 from ..options.spec import Option
 from .fields import DATASET_KIND, FLAG, INTEGER, LIST, NUMBER, PATH, PROMPT, Field, fields, form_options, kind_of
 
