@@ -16,8 +16,8 @@ from typing import Any
 from .commands import COMMANDS
 from .disk import size_text
 from .errors import Problems, SeveralProblems, UsageError, UserError
-from .options.dataset_folders import WrongFolderError
 from .formats.nearest import nearest
+from .options.dataset_folders import WrongFolderError
 from .options.parse import parse
 from .options.reference import help_text
 from .plan_facts import Facts, facts_of

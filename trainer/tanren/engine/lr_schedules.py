@@ -19,8 +19,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ..errors import UsageError
 from ..events import Report
-from ..formats.python_arguments import parse_arguments
 from ..formats.nearest import nearest
+from ..formats.python_arguments import parse_arguments
 from ..options.optimizer import SchedulerOptions
 from .lr_factors import SHAPES, Factor, Plan, make_factor
 from .optimizers import is_schedule_free

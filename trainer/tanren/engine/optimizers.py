@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 
 from ..errors import EnvironmentProblem, UsageError
 from ..events import Report
+from ..formats.nearest import nearest
 from ..formats.python_arguments import parse_arguments
 from ..networks.base import ParameterGroup
-from ..formats.nearest import nearest
 from ..options.optimizer import OptimizerOptions
 from ..options.optimizer_names import (
     KNOWN,

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import Problems, UsageError
+from ..formats.nearest import nearest
 from .convert import Words, takes_list, takes_no_value
 from .elsewhere import known_elsewhere
-from ..formats.nearest import nearest
 from .spec import Option
 
 

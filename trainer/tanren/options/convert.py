@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from ..errors import UsageError
-from ..paths import control_characters, refuse_overlong
 from ..formats.nearest import nearest
+from ..paths import control_characters, refuse_overlong
 from .spec import Option
 
 Words = list[str]

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import Problems, UsageError, UserError
 from ..formats.json_file import read_json
+from ..formats.nearest import nearest
 from ..formats.toml_file import TomlFile, open_toml
 from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 from .convert import from_file
@@ -22,7 +23,6 @@ from .dataset_folders import folder_subsets
 from .dataset_keys import ALLOWED, key_options, where_it_belongs
 from .dataset_plan import METADATA, DatasetPlan, SubsetPlan
 from .dataset_resolve import COMMAND_LINE, Table, dataset_plan, subset_defaults
-from ..formats.nearest import nearest
 from .spec import Settings
 
 MAIN_KEYS = ("general", "datasets")

@@ -20,8 +20,8 @@ from ..commands import COMMANDS
 from ..disk import storage_error
 from ..errors import UsageError, UserError
 from ..files import write_text
-from ..formats.toml_file import TomlFile, open_toml, write_nested
 from ..formats.nearest import nearest
+from ..formats.toml_file import TomlFile, open_toml, write_nested
 from ..paths import asset, check_created_name, name_key
 from .fields import form_options
 from .simple_view import fill_form

@@ -14,10 +14,10 @@ from typing import Any
 
 from ..errors import Problems, UsageError
 from ..formats.json_file import parse_json
+from ..formats.nearest import nearest
 from ..formats.toml_file import parse_toml
 from ..options.contents import SUFFIXES, as_text
 from ..options.convert import from_file, shown
-from ..formats.nearest import nearest
 from ..options.spec import Option
 from .fields import DATASET_KIND, FLAG, INTEGER, LIST, NUMBER, PATH, PROMPT, Field, fields, form_options, kind_of
 
