@@ -10,6 +10,7 @@ from tanren.checkpoint.names import (
     saves_after_step,
     saves_state_at_end,
     state_name,
+    weights_file,
     weights_name,
 )
 from tanren.options.saving import SavingOptions
@@ -32,6 +33,16 @@ def test_names_without_an_output_name_use_kohyas_words():
     assert weights_name(options) == "last.ckpt"
     assert weights_name(options, epoch=1) == "epoch-000001.ckpt"
     assert weights_name(options, step=100) == "at-step00000100.ckpt"
+
+
+@pytest.mark.parametrize(("form", "ending"), [("diffusers", "bin"), ("diffusers_safetensors", "safetensors")])
+def test_diffusers_layouts_are_folders_with_the_file_that_diffusers_looks_for(form, ending):
+    options = SavingOptions(output_name="cat", save_model_as=form)
+
+    assert weights_name(options, epoch=3) == "cat-000003"
+    assert weights_file(options, epoch=3) == f"cat-000003/pytorch_lora_weights.{ending}"
+    assert weights_file(options) == f"cat/pytorch_lora_weights.{ending}"
+    assert weights_file(SavingOptions(output_name="cat")) == "cat.safetensors"
 
 
 def test_the_last_epoch_is_only_written_under_the_plain_name():

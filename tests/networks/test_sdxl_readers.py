@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from tanren.checkpoint.diffusers_lora import save_for_diffusers
 from tanren.checkpoint.weights import load_weights, save_weights
 from tanren.diffusion.samplers import make_sampler
 from tanren.engine.sampling import Picture, draw_picture
@@ -71,7 +72,9 @@ def their_picture(pipe):
     return np.asarray(images[0]).astype(int)
 
 
-def test_diffusers_draws_the_same_picture_with_our_lora(folder, lora):
+@pytest.mark.option("save_model_as")
+@pytest.mark.parametrize("layout", ["kohya", "diffusers"])
+def test_diffusers_draws_the_same_picture_with_our_lora(folder, lora, layout, tmp_path):
     pytest.importorskip("peft")
     model = our_model(folder)
     plain = np.asarray(draw_picture(model, PICTURE)).astype(int)
@@ -82,6 +85,9 @@ def test_diffusers_draws_the_same_picture_with_our_lora(folder, lora):
         load_weights,
     )
     network.eval()
+    if layout == "diffusers":
+        paths = network.diffusers_paths()
+        save_for_diffusers(tmp_path / "pytorch_lora_weights.safetensors", load_weights(lora), None, {}, paths=paths)
     make_lean(model.denoiser)
     ours = np.asarray(draw_picture(model, PICTURE)).astype(int)
 
@@ -89,7 +95,7 @@ def test_diffusers_draws_the_same_picture_with_our_lora(folder, lora):
         pipe = StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True, add_watermarker=False)
     pipe.scheduler = make_sampler("ddim", "epsilon")
     pipe.set_progress_bar_config(disable=True)
-    pipe.load_lora_weights(lora)
+    pipe.load_lora_weights(tmp_path if layout == "diffusers" else lora)
     theirs = their_picture(pipe)
 
     assert np.abs(ours - plain).max() > VISIBLE

@@ -126,6 +126,18 @@ def test_an_epoch_that_is_gone_is_named(host, tmp_path):
     assert refused.value.what == "gone.safetensors is not there any more."
 
 
+def test_an_epoch_in_diffusers_layout_is_refused(host, tmp_path):
+    path = tmp_path / "moon" / "pytorch_lora_weights.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(header_bytes({}, lay_out([("unet.mid_block.lora_A.weight", "F16", (4, 8))])) + bytes(64))
+
+    with pytest.raises(ModelFileError) as refused:
+        use_epoch(detect(), path)
+
+    assert refused.value.what == "moon is in diffusers' layout, which WebUIs do not read."
+    assert list(host.lora_dir.iterdir()) == []
+
+
 def test_a_preview_that_is_no_picture_stops_before_anything_is_written(host, epoch, tmp_path):
     (tmp_path / "sample.png").write_bytes(b"no picture")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .checkpoint.names import DIFFUSERS_FILES
 from .checkpoint.resume_check import check_resume
 from .commands import Command
 from .data.counting import Counts, count_steps
@@ -36,7 +37,7 @@ from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
 from .options.optimizer_checks import check_optimizer
 from .options.optimizer_names import finds_own_rate, has_own_schedule, is_adafactor
-from .options.saving import ResumeOptions
+from .options.saving import ResumeOptions, SavingOptions
 from .options.spec import Settings
 from .options.tracking import TrackingOptions
 from .options.training import TrainingOptions
@@ -170,6 +171,7 @@ def _check_network(
     module = options.network_module
     collecting(problems, lambda: check_module(module, typed_at_shell=typed_at_shell))
     if not is_own(module):
+        _check_format(settings[SavingOptions], problems)
         return None
     lora = parse_lora_args(
         options.network_args,
@@ -185,6 +187,13 @@ def _check_network(
             f"--network_args: LoRA+ ratios do not go together with {name}, which has one rate for everything."
         )
     return lora
+
+
+def _check_format(saving: SavingOptions, problems: Problems) -> None:
+    if saving.save_model_as in DIFFUSERS_FILES:
+        what = f"{saving.save_model_as} is for networks.lora: only a plain LoRA has names in diffusers."
+        fix = "Use --save_model_as=safetensors."
+        problems.add(UsageError(where="--save_model_as", what=what, fix=fix))
 
 
 def _check_base_model(options: ModelOptions, bases: tuple[str, ...], problems: Problems) -> CheckpointKind | None:

@@ -1,7 +1,8 @@
 """How results are called, when they are written, and which older ones then go.
 
 Names are kohya's: `{name}-000001.safetensors` by epoch, `{name}-step00000100.safetensors` by step, `{name}.safetensors`
-at the end, and folders of the same names with `-state`. Without `--output_name` the words are epoch, at and last.
+at the end, and folders of the same names with `-state`. Without `--output_name` the words are epoch, at and last. In
+diffusers' layouts a result is a folder, `{name}`, with the one file in it that diffusers looks for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from math import ceil
 
 from ..options.saving import SavingOptions
 
+DIFFUSERS_FILES = {
+    "diffusers": "pytorch_lora_weights.bin",
+    "diffusers_safetensors": "pytorch_lora_weights.safetensors",
+}
 FINAL_WORD, EPOCH_WORD, STEP_WORD = "last", "epoch", "at"
 
 
@@ -34,8 +39,15 @@ class PlannedFile:
 
 
 def weights_name(options: SavingOptions, *, epoch: int | None = None, step: int | None = None) -> str:
-    """File name of the weights saved after an epoch (1 is the first), after a step, or, with neither, at the end."""
-    return f"{_stem(options, epoch, step)}.{options.save_model_as}"
+    """File or folder of the weights saved after an epoch (1 is first), after a step, or, with neither, at the end."""
+    stem = _stem(options, epoch, step)
+    return stem if options.save_model_as in DIFFUSERS_FILES else f"{stem}.{options.save_model_as}"
+
+
+def weights_file(options: SavingOptions, *, epoch: int | None = None, step: int | None = None) -> str:
+    """The file that holds these weights: `weights_name`, or the path of the file inside of that folder."""
+    name, inside = weights_name(options, epoch=epoch, step=step), DIFFUSERS_FILES.get(options.save_model_as)
+    return f"{name}/{inside}" if inside else name
 
 
 def state_name(options: SavingOptions, *, epoch: int | None = None, step: int | None = None) -> str:

@@ -1,8 +1,8 @@
 """Network weights in files: written by one deterministic writer, verified, and read strictly.
 
 A `.safetensors` file has the library's own layout, metadata in order of their names, and the two `sshs_*` hashes.
-`.ckpt` and `.pt` are torch's format of the same flat dict, without metadata. Weights that are not finite never get the
-name they were meant for.
+`.ckpt`, `.pt` and `.bin` are torch's format of the same flat dict, without metadata. Weights that are not finite never
+get the name they were meant for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..models.foreign_writers import nonfinite_weights, not_finite
 from ..models.tensor_files import DTYPES, open_tensors
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
-PICKLE_SUFFIXES = (".ckpt", ".pt")
+PICKLE_SUFFIXES = (".ckpt", ".pt", ".bin")
 NONFINITE = ".nonfinite.safetensors"
 SHOWN = 5
 
@@ -35,7 +35,7 @@ def save_weights(
     """Write a network's file durably.
 
     Args:
-        path: `.safetensors`, `.ckpt` or `.pt`; the folder must exist.
+        path: `.safetensors`, `.ckpt`, `.pt` or `.bin`; the folder must exist.
         tensors: by their names in the file; on any device.
         dtype: what floating tensors are cast to, alpha included; None leaves them as they are.
         metadata: text by name; `sshs_*` hashes are added.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ..checkpoint.choosing import state_to_resume
 from ..checkpoint.describe import RunFacts, RunMetadata, hashes_of, start_session
+from ..checkpoint.diffusers_lora import save_for_diffusers
 from ..checkpoint.fingerprint import fingerprint_of
+from ..checkpoint.names import DIFFUSERS_FILES
 from ..checkpoint.weights import save_weights
 from ..data.records import Scan
 from ..events import Report
 from ..families.base import Family
+from ..networks.base import WriteWeights
 from ..options.job import JobOptions
 from ..options.model import ModelOptions
 from ..options.saving import ResumeOptions, SavingOptions
@@ -64,11 +68,14 @@ def make_saver(running: Run, settings: Settings, scan: Scan, family: Family, rep
     metadata = RunMetadata(settings, scan, family.base_names(settings), facts)
     saving, job = settings[SavingOptions], settings[JobOptions].job_dir
     dtype = SAVE_DTYPES[saving.save_precision]
+    save: WriteWeights = save_weights
+    if saving.save_model_as in DIFFUSERS_FILES:
+        save = partial(save_for_diffusers, paths=running.network.diffusers_paths())
 
     def write_weights(path: Path, position: Position) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with running.learner.pause():
-            running.network.save(path, dtype, metadata.at(position.step, position.epoch), save_weights)
+            running.network.save(path, dtype, metadata.at(position.step, position.epoch), save)
 
     return Saver(
         saving,

@@ -6,6 +6,7 @@ ten minutes and after each epoch, the last two kept, so that a killed run loses 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +83,7 @@ class Saver:
 
     def save_to_resume(self, position: Position) -> Path:
         """Weights and state of this moment, whatever the options say; returns the state's folder."""
-        self._as_main(lambda: self._weights(names.weights_name(self.options, step=position.step), position))
+        self._as_main(lambda: self._weights(names.weights_file(self.options, step=position.step), position))
         state = self._state_of_the_stop(position)
         self._as_main(lambda: self._write_state(state, position))
         return state
@@ -100,7 +101,7 @@ class Saver:
             position: after the last epoch, as the file tells.
             cut_short: where the last update left an epoch unfinished; a run that is made longer goes on from there.
         """
-        name = names.weights_name(self.options)
+        name = names.weights_file(self.options)
         self._as_main(lambda: self._patiently(lambda: self._weights(name, position), name, position))
         if names.saves_state_at_end(self.options):
             state = self.folder / names.state_name(self.options)
@@ -113,7 +114,7 @@ class Saver:
 
     def _save_or_retry(self, position: Position, step: int | None, epoch: int | None) -> None:
         try:
-            self._weights(names.weights_name(self.options, step=step, epoch=epoch), position)
+            self._weights(names.weights_file(self.options, step=step, epoch=epoch), position)
             if self.options.save_state:
                 state = self.folder / names.state_name(self.options, step=step, epoch=epoch)
                 self._write_state(state, position)
@@ -153,7 +154,7 @@ class Saver:
         self.report.tell("saved", file=str(path), step=position.step, epoch=position.epoch)
 
     def _remove_outdated(self, step: int | None, epoch: int | None) -> None:
-        for state, name_of in ((False, names.weights_name), (True, names.state_name)):
+        for state, name_of in ((False, names.weights_file), (True, names.state_name)):
             if step is not None:
                 outdated = names.outdated_step(self.options, step, state=state)
                 old = None if outdated is None else name_of(self.options, step=outdated)
@@ -163,6 +164,10 @@ class Saver:
                 old = None if outdated is None else name_of(self.options, epoch=outdated)
             if old is not None:
                 _remove(self.folder / old)
+                if not state and "/" in old:
+                    # What somebody else put beside the file stays.
+                    with contextlib.suppress(OSError):
+                        (self.folder / old).parent.rmdir()
 
     def _retry_is_due(self) -> bool:
         if not self._waits_for_retry:

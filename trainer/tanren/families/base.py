@@ -36,6 +36,7 @@ class LoraTarget:
         container: class name of the module that holds it, such as `Transformer2DModel`.
         block: index in block-wise rank and learning rate lists, None for text encoders.
         alias: another key that files of other programs may have for it.
+        path: in diffusers' pipelines, such as `unet.mid_block.attentions.0.proj_in`.
     """
 
     key: str
@@ -44,6 +45,7 @@ class LoraTarget:
     container: str
     block: int | None
     alias: str | None = None
+    path: str = ""
 
 
 @dataclass

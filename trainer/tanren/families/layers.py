@@ -27,7 +27,7 @@ def unet_layers(
     for path, leaf, container in _leaves(unet, UNET_CONTAINERS):
         named = unet_path(path)
         alias = None if named == path else _key(UNET_PREFIX, path)
-        yield LoraTarget(_key(UNET_PREFIX, named), leaf, "unet", container, block_of(named), alias)
+        yield LoraTarget(_key(UNET_PREFIX, named), leaf, "unet", container, block_of(named), alias, f"unet.{path}")
 
 
 def text_layers(encoder: nn.Module, prefix: str, part: str) -> Iterator[LoraTarget]:
@@ -40,7 +40,7 @@ def text_layers(encoder: nn.Module, prefix: str, part: str) -> Iterator[LoraTarg
     for path, leaf, container in _leaves(encoder, TEXT_CONTAINERS):
         # transformers dropped this level from CLIPTextModel in 5.6; LoRA names keep it.
         named = path if path.startswith(HF_LEVEL) else HF_LEVEL + path
-        yield LoraTarget(_key(prefix, named), leaf, part, container, None)
+        yield LoraTarget(_key(prefix, named), leaf, part, container, None, path=f"{part}.{named}")
 
 
 def _leaves(model: nn.Module, containers: Sequence[str]) -> Iterator[tuple[str, nn.Module, str]]:

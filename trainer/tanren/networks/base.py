@@ -158,6 +158,9 @@ class TrainedNetwork(Protocol):
     def tensors(self) -> dict[str, Tensor]:
         """Copies on the CPU under their names in LoRA files."""
 
+    def diffusers_paths(self) -> dict[str, str]:
+        """Layers in LoRA files -> their paths in diffusers' pipelines; empty where the network is no plain LoRA."""
+
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` gave; every name must be there."""
 

@@ -226,6 +226,10 @@ class ExternalNetwork:
         """Copies on the CPU under the names that the network's own files have."""
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in self.network.state_dict().items()}
 
+    def diffusers_paths(self) -> dict[str, str]:
+        """None: only the module knows what its tensors mean."""
+        return {}
+
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` gave."""
         self.network.load_state_dict(dict(tensors))

@@ -249,6 +249,10 @@ class LoraNetwork(nn.Module):
             found[f"{key}.{UP}"] = layer.up.detach().to("cpu", copy=True).contiguous()
         return found
 
+    def diffusers_paths(self) -> dict[str, str]:
+        """Layers in LoRA files -> their paths in diffusers' pipelines."""
+        return {key: target.path for key, target in self._targets.items()}
+
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` gave.
 

@@ -2,7 +2,8 @@
 
 Names are kohya's: `<layer>.lora_down.weight` (rank, in[, kh, kw]), `<layer>.lora_up.weight` (out, rank[, 1, 1]) and
 `<layer>.alpha`, one number, which older files may lack (then alpha = rank). Text encoder names without `text_model_`,
-as some programs write them with transformers 5.6 and newer, are read too.
+as some programs write them with transformers 5.6 and newer, are read too, and so are files in diffusers' layout:
+`unet.<path>.lora_A.weight` and `.lora_B.weight`, which have no alpha.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import ModelFileError
 from ..families.base import LoraTarget
 
+A, B = "lora_A.weight", "lora_B.weight"
 DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
 FLATTENED_CLIP = re.compile(r"^(lora_te\d?)_encoder_layers_")
 SHOWN = 5
@@ -84,10 +86,23 @@ def layers_for(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor], whe
     Raises:
         ModelFileError: see `read_layers`, `refuse_strangers`.
     """
+    tensors = _renamed(targets, tensors)
     by_alias = {target.alias: target.key for target in targets if target.alias is not None}
     layers = {by_alias.get(key, key): layer for key, layer in read_layers(tensors, where).items()}
     refuse_strangers(layers, targets, where)
     return layers
+
+
+def _renamed(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Tensors of a file in diffusers' layout under kohya's names; others as they are."""
+    if not all(name.endswith((A, B)) for name in tensors):
+        return tensors
+    keys = {target.path: target.key for target in targets}
+    renamed = {}
+    for name, tensor in tensors.items():
+        path, part = name.split(".lora_", 1)
+        renamed[f"{keys.get(path, path.replace('.', '_'))}.{DOWN if part[0] == 'A' else UP}"] = tensor
+    return renamed
 
 
 def refuse_strangers(layers: Iterable[str], targets: Sequence[LoraTarget], where: str) -> None:

@@ -22,7 +22,11 @@ class SavingOptions:
         saved_as="ss_output_name",
     )
     save_model_as: str = option(
-        "safetensors", "Format of the file.", label="Format of saved files", choices=("ckpt", "pt", "safetensors")
+        "safetensors",
+        "Format of the file. The diffusers forms are folders with pytorch_lora_weights (.bin or .safetensors) in "
+        "diffusers' own names, for its load_lora_weights; WebUIs do not read them.",
+        label="Format of saved files",
+        choices=("ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"),
     )
     save_precision: str | None = option(
         None,

@@ -95,7 +95,11 @@ def use_epoch(
         raise ModelFileError(
             where=str(weights), what=f"{weights.name} is not there any more.", fix="Choose another one."
         )
-    metadata = read_header(weights).metadata
+    header = read_header(weights)
+    if any(tensor.endswith(".lora_A.weight") for tensor in header.tensors):
+        what = f"{weights.parent.name} is in diffusers' layout, which WebUIs do not read."
+        raise ModelFileError(where=str(weights), what=what, fix="Train with --save_model_as=safetensors.")
+    metadata = header.metadata
     wanted = check_created_name(name.removesuffix(ENDING) if name else weights.stem, where="name")
     picture = _preview_bytes(preview) if preview is not None else None
     _make_folder(target)
