@@ -94,6 +94,21 @@ def test_the_newest_epochs_are_kept_and_the_last_is_the_final_file(tmp_path):
     ]
 
 
+def test_folders_in_diffusers_layout_go_by_the_same_rules(tmp_path):
+    def write(path, position):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{position.step}")
+
+    rules = {"save_every_n_steps": 10, "save_last_n_steps": 10, "save_model_as": "diffusers_safetensors"}
+    saver, _ = make_saver(tmp_path, write_weights=write, **rules)
+
+    run_steps(saver, 40)
+    saver.finish(Position(step=40))
+
+    assert names_in(tmp_path) == ["moon", "moon-step00000030", "moon-step00000040"]
+    assert names_in(tmp_path / "moon") == ["pytorch_lora_weights.safetensors"]
+
+
 @pytest.mark.rule("flt-02")
 def test_a_full_disk_is_tried_again_while_training_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(saver_module, "RETRY_AFTER_SECONDS", (0.0, 0.0, 0.0))
