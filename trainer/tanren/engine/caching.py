@@ -25,7 +25,7 @@ from .processes import Processes
 def cache_inputs(
     dataset: BucketDataset, model: Model, network: TrainedNetwork, settings: Settings, processes: Processes
 ) -> None:
-    """Fill the caches that the options ask for; what is not needed afterwards leaves the GPU.
+    """Fill the caches that the options ask for; a part that is not needed afterwards gives its memory back.
 
     Raises:
         UsageError: captions are to be cached, but the text encoder learns.
@@ -35,11 +35,7 @@ def cache_inputs(
     crew = Crew(processes.index, processes.count, processes.wait)
     folder = data_folder(settings[JobOptions].data_dir) / "cache"
     needs_models_later = settings[SamplingOptions].sample_prompts is not None
-    if options.cache_latents or options.cache_latents_to_disk:
-        on_disk = folder if options.cache_latents_to_disk else None
-        dataset.cache_latents(_latent_encoder(model), fingerprint([model.vae]), on_disk, crew)
-        if not needs_models_later:
-            _put_aside(model.vae)
+    # Captions first: pictures need much more memory beside the weights, and text encoders are large.
     if options.cache_text_encoder_outputs or options.cache_text_encoder_outputs_to_disk:
         _refuse_learning_text(network)
         on_disk = folder if options.cache_text_encoder_outputs_to_disk else None
@@ -47,7 +43,12 @@ def cache_inputs(
         dataset.cache_text(_text_encoder(model), f"{fingerprint(model.text_encoders)} {rules}", on_disk, crew)
         if not needs_models_later:
             for encoder in model.text_encoders:
-                _put_aside(encoder)
+                _release(encoder)
+    if options.cache_latents or options.cache_latents_to_disk:
+        on_disk = folder if options.cache_latents_to_disk else None
+        dataset.cache_latents(_latent_encoder(model), fingerprint([model.vae]), on_disk, crew)
+        if not needs_models_later:
+            _release(model.vae)
 
 
 def fingerprint(models: Iterable[nn.Module]) -> str:
@@ -87,7 +88,8 @@ def _refuse_learning_text(network: TrainedNetwork) -> None:
         )
 
 
-def _put_aside(model: nn.Module) -> None:
-    model.to("cpu")
+def _release(model: nn.Module) -> None:
+    """Drop the weights, wherever they lie; calling the model afterwards is an error of torch's."""
+    model.to("meta")
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

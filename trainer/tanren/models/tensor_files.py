@@ -1,7 +1,8 @@
 """Weights in files, opened without a second copy of them.
 
-A safetensors file is mapped: its tensors are views of the file, read by the system when touched. Where a tensor is
-converted or moved, `place` gives its pages back at once, so that loading never holds the file and the model together.
+A safetensors file is mapped: its tensors are views of the file, read by the system when touched. Or it is read into
+memory as a whole. Where a tensor is converted or moved, `place` gives its pages back at once, so that loading never
+holds the file and the model together.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ DTYPES = {
     "U64": torch.uint64,
     "C64": torch.complex64,
 }
+BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ class TensorFile:
     stamps: tuple[Stamp, ...] = ()
 
     def place(self, tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """The tensor where and how it is needed; the mapped one itself when nothing has to change."""
+        """The tensor where and how it is needed; the file's own when nothing has to change.
+
+        A tensor is placed once: what was read into memory is gone afterwards.
+        """
         placed = tensor.to(device, dtype)
         if placed is not tensor:
             self.give_back(tensor)
@@ -138,15 +143,20 @@ def _mapped(path: Path, header: Header) -> TensorFile:
     """Private and writable in memory: merging into the weights never reaches the file."""
     with path.open("rb") as file:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    return _in_memory(path, header, mapping)
+
+
+def _in_memory(path: Path, header: Header, mapping: mmap.mmap) -> TensorFile:
+    """Tensors that are views of a file's bytes."""
     start_of_map = _address(mapping)
 
     def give_back(tensor: Tensor) -> None:
-        first = tensor.untyped_storage().data_ptr() - start_of_map
-        size = tensor.untyped_storage().nbytes()
-        if not 0 <= first <= len(mapping) - size or not hasattr(mapping, "madvise"):
-            return
-        begin = first // mmap.PAGESIZE * mmap.PAGESIZE
-        mapping.madvise(mmap.MADV_DONTNEED, begin, first + size - begin)
+        # Views of one matrix are given back one by one, so the pages at both ends may still be needed.
+        first = tensor.data_ptr() - start_of_map
+        end = (first + tensor.numel() * tensor.element_size()) // mmap.PAGESIZE * mmap.PAGESIZE
+        begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
+        if 0 <= begin < end <= len(mapping) and hasattr(mapping, "madvise"):
+            mapping.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
     tensors = {name: _view(mapping, header, entry) for name, entry in header.tensors.items()}
     return TensorFile(path, tensors, header.metadata, give_back)
@@ -168,14 +178,15 @@ def _address(mapping: mmap.mmap) -> int:
 
 
 def _read(path: Path, header: Header) -> TensorFile:
-    tensors = {}
-    with path.open("rb") as file:
-        for name, entry in sorted(header.tensors.items(), key=lambda item: item[1].begin):
-            content = bytearray(entry.end - entry.begin)
-            file.seek(header.payload_offset + entry.begin)
-            if file.readinto(content) != len(content):
-                raise ModelFileError(where=str(path), what=f"{path.name} ends early.", fix="Download it again.")
-            dtype = DTYPES[entry.dtype]
-            flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
-            tensors[name] = flat.view(entry.shape)
-    return TensorFile(path, tensors, header.metadata)
+    """The same bytes, in memory of our own from the start."""
+    size = header.payload_offset + header.payload_bytes
+    # Shared memory, which is what Python maps when nothing is said, would not be freed page by page.
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    mapping = mmap.mmap(-1, size, **private)
+    with path.open("rb", buffering=0) as file, memoryview(mapping) as content:
+        done = 0
+        while done < size and (count := file.readinto(content[done : done + BLOCK_BYTES])):
+            done += count
+    if done < size:
+        raise ModelFileError(where=str(path), what=f"{path.name} ends early.", fix="Download it again.")
+    return _in_memory(path, header, mapping)
