@@ -124,7 +124,8 @@ def _table() -> dict[str, SubCommand]:
         "setup": SubCommand(_setup, "only make or repair the trainer's environment (--with NAME adds packages)"),
         "doctor": SubCommand(_doctor, "say what this machine can do (--json)"),
         "plan": SubCommand(_plan, "say what a run would do, without loading a model: plan train_network --…"),
-        "micro-model": SubCommand(_micro_model, "write the embedded model: micro-model sd15 OUT.safetensors"),
+        "micro-model": SubCommand(_micro_model, "write an embedded model: micro-model sd15 OUT.safetensors"),
+        "convert": SubCommand(_convert, "prompt lists of other programs: convert leco OLD.yaml NEW.toml"),
     }
     trainers = {name: SubCommand(_trainer_called(name), command.title) for name, command in COMMANDS.items()}
     return {**own, **trainers}
@@ -184,6 +185,10 @@ def _demo(words: list[str], start: Start) -> int:
 
 def _micro_model(words: list[str], start: Start) -> int:
     return _run_module("tanren.micro.export", words, start)
+
+
+def _convert(words: list[str], start: Start) -> int:
+    return _run_module("tanren.convert", words, start)
 
 
 def _test(words: list[str], start: Start) -> int:
