@@ -109,6 +109,8 @@
       sample: t("Drawing samples"),
       validate: t("Validating"),
       save: t("Saving the file"),
+      upload: t("Uploading to the hub"),
+      download: t("Downloading the state"),
     };
     return names[phase] || String(phase || t("Preparing"));
   }

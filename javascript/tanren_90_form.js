@@ -1,8 +1,9 @@
 /* The train form: check while typing, problems at their fields, one start for a double click, search, marks.
  *
  * The form itself is made by the server. It finds what it needs here by ids: `tanren-form` with fields
- * `tanren-field-<option>`, `tanren-plan` with the outcome of the newest check, the hidden button `tanren-check`, the
- * hidden text `tanren-request`, `tanren-start` and `tanren-search`.
+ * `tanren-field-<option>`, `tanren-plan` with the outcome of the newest check, the hidden buttons `tanren-check`,
+ * `tanren-fit` (turns the form to another training) and `tanren-grant` (puts in what `tanren-wish` asks for), the hidden
+ * text `tanren-request`, `tanren-start` and `tanren-search`.
  */
 (function () {
   "use strict";
@@ -14,6 +15,8 @@
   const LONGEST_CHECK = 15000;
   // An answer with the same words as the one before changes nothing on the page. A later click has the same request id.
   const LONGEST_SUBMIT = 4000;
+  // gradio reads the values of a click from its own memory, which follows the page a moment later.
+  const FOLLOWS = 150;
   const FIELD = "tanren-field-";
   const NOTE = "tanren-problem-";
 
@@ -26,6 +29,8 @@
   let seenAnswer = null;
   let seenStart = null;
   let startedJob = null;
+  let fittedFor = null;
+  let unasked = new Set();
   const openedGroups = new Set();
 
   /** Connect the form once it is on the page; safe to call again. */
@@ -102,10 +107,34 @@
     if (!plan) return;
     keepDraft(plan);
     noticeAnswer(plan);
+    hideUnasked(plan);
+    fitForm(plan);
     showProblems(plan);
     showChanged(plan);
     allowStart(plan);
     noticeStart(plan);
+  }
+
+  /**
+   * Hide the fields that the training does not ask for. A rule of style reaches those too that gradio puts on the page
+   * only when their group is unfolded.
+   */
+  function hideUnasked(plan) {
+    const said = plan.querySelector("[data-hidden]");
+    if (!said) return;
+    unasked = new Set(said.dataset.hidden.split(" ").filter(Boolean));
+    const rule = [...unasked].map((id) => `#tanren-form #${CSS.escape(id)}`).join(", ");
+    const style = byId("tanren-unasked") || document.head.appendChild(el("style", { id: "tanren-unasked" }));
+    tanren.setText(style, rule ? `${rule} { display: none !important; }` : "");
+  }
+
+  /** Ask for the form of another training, once for each plan that says so. */
+  function fitForm(plan) {
+    const said = plan.querySelector("[data-fit]");
+    const wanted = said && said.dataset.fit ? `${said.dataset.fit} ${seenAnswer}` : null;
+    if (wanted === fittedFor) return;
+    fittedFor = wanted;
+    if (wanted && byId("tanren-fit")) byId("tanren-fit").click();
   }
 
   function showProblems(plan) {
@@ -267,7 +296,8 @@
     const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (words.length) openGroups();
     else closeGroups();
-    const fields = [...document.querySelectorAll(`#tanren-form .tanren-group [id^="${FIELD}"]`)];
+    const grouped = [...document.querySelectorAll(`#tanren-form .tanren-group [id^="${FIELD}"]`)];
+    const fields = grouped.filter((field) => !unasked.has(field.id));
     let count = 0;
     for (const field of fields) {
       const isFound = words.every((word) => searchText(field).includes(word));
@@ -277,7 +307,8 @@
       count += Number(isFound);
     }
     for (const group of document.querySelectorAll("#tanren-form .tanren-group")) {
-      const isEmpty = !group.querySelector(`[id^="${FIELD}"]:not(.tanren-filtered)`);
+      const left = [...group.querySelectorAll(`[id^="${FIELD}"]:not(.tanren-filtered)`)];
+      const isEmpty = left.every((field) => unasked.has(field.id));
       group.classList.toggle("tanren-filtered", words.length > 0 && isEmpty);
     }
     sayFound(words.length ? count : null, fields.length);
@@ -318,17 +349,28 @@
 
   /** Buttons inside the plan and other parts that the server made: use a folder, copy a text. */
   function onPageClick(event) {
-    const button = event.target instanceof Element ? event.target.closest("[data-use-level], [data-copy], [data-copy-from]") : null;
+    const button = event.target instanceof Element ? event.target.closest("[data-use-level], [data-wish], [data-copy], [data-copy-from]") : null;
     if (!button) return;
-    if (button.dataset.useLevel !== undefined) useLevel(button);
+    if (button.dataset.wish !== undefined) grant(button.dataset.wish);
+    else if (button.dataset.useLevel !== undefined) useLevel(button);
     else copyFrom(button);
   }
 
   function useLevel(button) {
-    const field = byId(FIELD + (button.dataset.levelField || "pictures"));
+    const name = button.dataset.levelField || "pictures";
+    const field = byId(FIELD + name);
     const input = field && field.querySelector("textarea, input");
-    if (!input) return;
-    tanren.typeInto(input, button.dataset.useLevel);
+    // What stands in a folded group is not on the page of every gradio line.
+    if (input) tanren.typeInto(input, button.dataset.useLevel);
+    else grant(JSON.stringify({ [name]: button.dataset.useLevel }));
+  }
+
+  /** Have the server put values into fields, wherever these stand. */
+  function grant(wish) {
+    const box = document.querySelector("#tanren-wish textarea, #tanren-wish input");
+    if (!box) return;
+    tanren.typeInto(box, wish);
+    window.setTimeout(() => byId("tanren-grant").click(), FOLLOWS);
   }
 
   async function copyFrom(button) {

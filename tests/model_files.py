@@ -20,6 +20,17 @@ SD1_SHAPES = {
     "first_stage_model.decoder.conv_in.weight": (4, 4, 3, 3),
 }
 
+FIRST_TEXT, SECOND_TEXT = "conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model."
+SDXL_SHAPES = {
+    **{name: shape for name, shape in SD1_SHAPES.items() if not name.startswith("cond_stage_model.")},
+    f"{UNET}label_emb.0.0.weight": (32, 68),
+    f"{FIRST_TEXT}encoder.layers.0.self_attn.q_proj.weight": (16, 16),
+    f"{SECOND_TEXT}ln_final.weight": (24,),
+    f"{SECOND_TEXT}transformer.resblocks.0.attn.in_proj_weight": (72, 24),
+}
+# As wide as the published models, in the one layer by which that is told.
+FULL_WIDTH = {f"{UNET}input_blocks.0.0.weight": (320, 4, 3, 3)}
+
 
 def write_model(path: Path, shapes=SD1_SHAPES) -> Path:
     """A safetensors file of zeros with these tensors."""

@@ -57,6 +57,7 @@ def test_a_lora_of_stable_diffusion_1_is_taken_over(tmp_path):
         "max_timestep": 1000,
         "max_token_length": 150,
         "metadata_title": "私のLoRA",
+        "huggingface_repo_id": "me/my-lora",
         "min_snr_gamma": 5.0,
         "mixed_precision": "fp16",
         "network_alpha": 16.0,
@@ -110,7 +111,6 @@ def test_its_report_says_what_was_changed_and_what_was_left_out():
         ("stop_text_encoder_training", "20"),
         ("additional_parameters", "--nosuch"),
         ("fp8_base", "True"),
-        ("huggingface_repo_id", "me/my-lora"),
         ("huggingface_token", "***"),
         ("multi_gpu", "True"),
         ("num_processes", "2"),
@@ -119,12 +119,13 @@ def test_its_report_says_what_was_changed_and_what_was_left_out():
     assert {"LoRA_type", "conv_dim", "max_resolution", "optimizer", "v2", "xformers"} <= set(result.taken)
 
 
-def test_a_lora_of_sdxl_says_what_does_not_belong_here():
+def test_a_lora_of_sdxl_is_taken_over_for_the_command_that_trains_it():
     result = golden("kohya-gui-sdxl.json")
 
+    assert result.command == "sdxl_train_network"
+    assert {"sdxl", "sdxl_no_half_vae"} <= set(result.taken)
+    assert result.options["no_half_vae"] is True
     assert result.not_taken == [
-        NotTaken("sdxl", True, "The file is for SDXL, which this command does not train."),
-        NotTaken("sdxl_no_half_vae", True, "It belongs to the training of SDXL."),
         NotTaken("epoch", 4, "max_train_steps is given, so that the GUI does not use it."),
         NotTaken("noise_offset", 0.0357, "noise_offset_type is Multires, so that the GUI does not use it."),
     ]
@@ -137,6 +138,28 @@ def test_a_lora_of_sdxl_says_what_does_not_belong_here():
     assert result.options["sdpa"] is True
     assert result.options["text_encoder_lr"] == [1.0]
     assert result.changed == []
+
+
+def test_the_checkbox_of_sdxl_decides_for_which_command_a_file_is():
+    assert imported(sdxl=True).command == "sdxl_train_network"
+    assert imported(sdxl=False).command == "train_network"
+    text = json.dumps({"LoRA_type": "Standard"})
+    assert import_text("sdxl_train_network", text, "gui.json").command == "sdxl_train_network"
+
+
+def test_captions_that_the_gui_caches_for_sdxl_are_cached_here():
+    result = imported(sdxl=True, sdxl_cache_text_encoder_outputs=True, sdxl_no_half_vae=False, clip_skip=2)
+
+    assert result.options == {"network_module": "networks.lora", "cache_text_encoder_outputs": True}
+    assert result.not_taken == [
+        NotTaken("clip_skip", 2, "It has no effect: SDXL always takes the layer before the last.")
+    ]
+
+
+def test_a_family_that_is_not_trained_here_is_told():
+    assert imported(flux1_checkbox=True).not_taken == [
+        NotTaken("flux1_checkbox", True, "The file is for FLUX.1, which this command does not train.")
+    ]
 
 
 @pytest.mark.parametrize(

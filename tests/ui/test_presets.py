@@ -33,6 +33,11 @@ def test_ours_are_in_the_order_of_the_list():
         "built-in/character-12gb",
         "built-in/prodigy",
         "built-in/quick-try",
+        "built-in/sdxl-8gb",
+        "built-in/sdxl-12gb",
+        "built-in/sdxl-16gb",
+        "built-in/sdxl-anime",
+        "built-in/sdxl-style",
     ]
 
 

@@ -1,13 +1,14 @@
 """The outcome of a check as HTML: the plan, the pictures, memory and disk, and what is wrong.
 
 The page script reads it too: `data-can-start`, `data-changed` (fields that differ from the preset), `data-field` and
-`data-text` of every problem and warning, and `data-use-level` with `data-level-field` of buttons that put a value into
-a field.
+`data-text` of every problem and warning, `data-use-level` with `data-level-field` of buttons that put a value into
+a field, and `data-wish` of buttons that ask the server for several values at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from ..disk import size_text
 from ..room import Room
@@ -16,6 +17,7 @@ from .estimates import FITS, OVER, TIGHT, MemoryEstimate
 from .html import Html, join, render
 from .picture_card import picture_card
 from .places import FoundProblem, Notice, Remedy
+from .remedies import Wish
 from .words import Text, Words, counted, text
 
 MOST_SHOWN = 50
@@ -29,6 +31,7 @@ SECTION = '<section class="tanren-section"><h4>{title}</h4>{content}</section>'
 REMEDY = (
     '<button type="button" class="tanren-remedy" data-use-level="{value}" data-level-field="{field}">{label}</button>'
 )
+WISH = '<button type="button" class="tanren-remedy" data-wish="{values}">{label}</button> '
 METER = (
     '<meter class="tanren-meter tanren-{level}" min="0" low="{free}" high="{free}" optimum="0" max="{max}" '
     'value="{value}"></meter>'
@@ -100,16 +103,21 @@ def _problems(problems: Sequence[FoundProblem], words: Words, field_of: FieldOf)
 def _problem(problem: FoundProblem, words: Words, field_of: FieldOf) -> Html:
     sentences = [words.finished(one) for one in (problem.what, problem.why, problem.fix) if one]
     field = field_of(problem.name) if problem.name else ""
-    heads = [words(problem.label)] if problem.label else []
+    is_file = Path(problem.where).is_absolute()
+    heads = [words(problem.label)] if problem.label and not (is_file and problem.name in PICTURES) else []
     if problem.where and problem.where.lstrip("-") != problem.name:
         heads.append(problem.where)
+    told = " ".join([f"{Path(problem.where).name}:", *sentences] if is_file else sentences)
     return render(
-        '<li class="tanren-problem" data-field="{field}" data-text="{told}">{heads}{lines}{button}</li>',
+        '<li class="tanren-problem" data-field="{field}" data-text="{told}">{heads}{lines}{buttons}</li>',
         field=field,
-        told=" ".join(sentences),
+        told=told,
         heads=[render("<strong>{head}</strong> ", head=head) for head in heads],
         lines=lines(sentences),
-        button=_button(problem.remedy, words, field_of) if problem.remedy else Html(""),
+        buttons=[
+            *([_button(problem.remedy, words, field_of)] if problem.remedy else []),
+            *(_wish(wish, words) for wish in problem.wishes),
+        ],
     )
 
 
@@ -122,14 +130,19 @@ def _button(remedy: Remedy, words: Words, field_of: FieldOf) -> Html:
     )
 
 
+def _wish(wish: Wish, words: Words) -> Html:
+    return render(WISH, values=wish.text, label=words(wish.label))
+
+
 def _warnings(warnings: Sequence[Notice], words: Words, field_of: FieldOf) -> Html:
     if not warnings:
         return Html("")
     shown = [
         render(
-            '<li class="tanren-warning" data-field="{field}" data-text="{told}">{told}</li>',
+            '<li class="tanren-warning" data-field="{field}" data-text="{told}">{told} {buttons}</li>',
             field=field_of(notice.name) if notice.name else "",
             told=words.finished(notice.text),
+            buttons=[_wish(wish, words) for wish in notice.wishes],
         )
         for notice in warnings[:MOST_SHOWN]
     ]

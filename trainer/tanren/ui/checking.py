@@ -32,6 +32,7 @@ from .output_place import check_output
 from .places import FORM, FoundProblem, Notice, Places
 from .plan_sentence import plan_sentence
 from .scan_memory import ScanMemory, shared_memory
+from .size_hint import size_notices
 from .trained_parts import trained_parts
 from .words import Text
 
@@ -137,7 +138,7 @@ class _Look:
             savers=tuple(hints_for(settings)),
             room=room,
             problems=tuple(map(places.problem, self._problems.errors)),
-            warnings=tuple(map(places.notice, self._problems.warnings)),
+            warnings=(*size_notices(found), *map(places.notice, self._problems.warnings)),
             facts=facts,
         )
 
@@ -148,7 +149,8 @@ class _Look:
         allowed = {}
         for name, value in options.items():
             option = self._declared.get(name)
-            is_path = option is not None and bool(option.text.path)
+            is_elsewhere = name == "resume" and options.get("resume_from_huggingface")
+            is_path = option is not None and bool(option.text.path) and not is_elsewhere
             is_content = name in FILES and not isinstance(value, str)
             values = value if isinstance(value, (list, tuple)) else [value]
             texts = [text for text in values if isinstance(text, str) and text] if is_path and not is_content else []

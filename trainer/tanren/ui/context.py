@@ -24,13 +24,11 @@ class Context:
         surroundings: the WebUI, or this machine alone.
         shelf: all jobs, and the way to submit one.
         guard: decides who may call a handler.
-        command: the trainer whose options the form shows.
     """
 
     surroundings: Surroundings
     shelf: Shelf
     guard: Guard
-    command: str = "train_network"
 
     @property
     def data_dir(self) -> Path:

@@ -1,11 +1,14 @@
 """Settings out to sd-scripts' files and in again: --config_file, dataset file, the JSON of kohya_ss' GUI, presets.
 
+What a file is for is found in it: the command it names, its base model, or options that only one command has.
+
 Texts come from uploads: they are limited in size, and what is wrong with them is told with the file's name and line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,17 +16,21 @@ from typing import Any
 from ..errors import UsageError, UserError
 from ..formats.json_file import parse_json
 from ..formats.limits import read_settings_text
+from ..formats.nearest import nearest
 from ..formats.toml_file import parse_toml, write_flat
 from ..options.contents import DATASET, contents_of
 from ..options.convert import as_file_value, from_file
 from ..options.dataset_keys import ALLOWED, where_it_belongs
-from ..formats.nearest import nearest
 from .command_line import with_file_names
+from .command_text import command_text, import_command_text
 from .fields import form_options
 from .imported import Imported, Ledger
-from .kohya_gui import import_gui, is_gui_config
+from .kohya_gui import gui_command, import_gui, is_gui_config
+from .trainings import TRAININGS, training_of
 
-CONFIG_NAME = "settings.toml"
+CONFIG_NAME, BASE_MODEL = "settings.toml", "pretrained_model_name_or_path"
+WRITTEN = "Options of "
+WRITTEN_FOR = re.compile(rf"^# {WRITTEN}(\w+):", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def exported(command: str, options: Mapping[str, Any]) -> Exported:
         for name, option in declared.items()
         if name in named
     }
-    head = f"# Options of {command}: python launch.py {command} --config_file {CONFIG_NAME}\n"
+    head = f"# {WRITTEN}{command}: python launch.py {command} --config_file {CONFIG_NAME}\n"
     if contents:
         head += f"# Keep {' and '.join(contents)} beside this file, and start in their folder.\n"
     return Exported({CONFIG_NAME: head + write_flat(values), **contents})
@@ -77,8 +84,20 @@ def import_upload(command: str, path: Path, name: str) -> Imported:
     return import_text(command, text, name)
 
 
-def import_text(command: str, text: str, name: str) -> Imported:
-    """Import the text of a file of any known kind; raises like `import_upload`."""
+def import_text(
+    command: str, text: str, name: str, command_of_base: Callable[[str], str | None] = lambda path: None
+) -> Imported:
+    """Import the text of a file of any known kind, or a command line; raises like `import_upload`.
+
+    Args:
+        command: the form is for; the file may be for another one, which `Imported.command` names then.
+        text: of the file.
+        name: of the file.
+        command_of_base: the command that trains a base model, where that is known.
+    """
+    line = command_text(text)
+    if line is not None:
+        return import_command_text(line)
     is_json = name.lower().endswith(".json") or text.lstrip().startswith("{")
     data = parse_json(text, name) if is_json else parse_toml(text, name)
     if not isinstance(data, dict):
@@ -91,8 +110,26 @@ def import_text(command: str, text: str, name: str) -> Imported:
             if "pretrained_model_name_or_path" in data:
                 what = "This is a configuration of kohya_ss' GUI, but not one for a LoRA."
             raise UsageError(where=name, what=what, fix="Choose a .json that was saved in the GUI's LoRA tab.")
-        return import_gui(command, data)
-    return import_config(command, data)
+        return import_gui(gui_command(data) or command_of_base(str(data.get(BASE_MODEL, ""))) or command, data)
+    return import_config(_command_of(data, text, command_of_base) or command, data)
+
+
+def _command_of(data: Mapping[str, Any], text: str, command_of_base: Callable[[str], str | None]) -> str | None:
+    """The command that a config file or preset is for; None where nothing in it says so."""
+    head, flat = data.get("tanren"), _flattened(data)
+    said = head.get("command") if isinstance(head, dict) else None
+    written = WRITTEN_FOR.search(text)
+    for named in (said, written[1] if written else None):
+        if isinstance(named, str) and training_of(named):
+            return named
+    of_base = command_of_base(str(flat.get(BASE_MODEL, "")))
+    if of_base:
+        return of_base
+    known = {training.command: set(form_options(training.command)) for training in TRAININGS}
+    in_some = set(flat) & set().union(*known.values())
+    fitting = [command for command, names in known.items() if in_some <= names]
+    # What every command has says nothing.
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def import_config(command: str, data: Mapping[str, Any]) -> Imported:

@@ -18,9 +18,9 @@ from .said import refused
 from .settings_files import KINDS, SHELL
 from .train_form import TrainForm
 from .train_layout import TrainParts
+from .train_view import Updates, form_updates, whole_form
 
 Values = Mapping[Component, Any]
-Updates = dict[Component, Any]
 
 CHOOSE = "() => { window.tanren.chooseSettings(); return []; }"
 COPY = "(text) => { window.tanren.copy(text); return []; }"
@@ -57,9 +57,10 @@ class ExchangeView:
     def connect(self) -> None:
         """Connect the events."""
         reads, fields = self.context.reads, set(self.parts.form.components.values())
-        every = [*self.parts.form.components.values(), self.parts.plan, self.report]
+        every = [*whole_form(self.parts), self.report]
         listen(self.choose.click, None, js=CHOOSE)
-        listen(self.take.click, reads(self.take_over), fields | {self.text, self.parts.preset}, every)
+        known = fields | {self.text, self.parts.preset, self.parts.laid_out}
+        listen(self.take.click, reads(self.take_over), known, every)
         shown = [self.written, self.file_name, self.said]
         listen(self.show.click, reads(self.show_text), fields | {self.kind}, shown)
         copied = listen(self.copy_line.click, reads(self.show_line), fields, [*shown, self.kind])
@@ -73,12 +74,10 @@ class ExchangeView:
             filled, report = self.form.imported(raw, values[self.text] or "")
         except UserError as problem:
             return {self.report: gr.update(value=refused(problem, self.context.words))}
-        plan = self.form.plan(filled, values[self.parts.preset] or "")
-        return {
-            **self.parts.form.filled(filled, raw),
-            self.parts.plan: gr.update(value=plan),
-            self.report: gr.update(value=report),
-        }
+        is_same = self.form.training(filled).command == values[self.parts.laid_out]
+        preset = (values[self.parts.preset] or "") if is_same else ""
+        updates = form_updates(self.parts, self.form, filled, raw, preset)
+        return {**updates, self.report: gr.update(value=report)}
 
     def show_text(self, values: Values) -> Updates:
         """Write the settings in the form that was chosen."""

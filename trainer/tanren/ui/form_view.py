@@ -6,7 +6,7 @@ not listed would be refused by gradio before any handler could say which field i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from .gradio_lines import Component
 SEVERAL_LINES = (LIST, PROMPT, DATASET_KIND)
 # So few choices stand side by side. WebUIs translate these, and not what a closed list shows.
 AT_A_GLANCE = 2
-WITHOUT_EFFECT = "Accepted for sd-scripts, without effect here"
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,3 @@ def placeholder(field: Field) -> str:
     if field.default not in (None, "", [], False):
         return shown(field.default)
     return field.written if field.written.isupper() else ""
-
-
-def by_heading(fields: Iterable[Field]) -> dict[str, list[Field]]:
-    """The fields under the headings of the full view; those that change nothing stand together at the end."""
-    headings: dict[str, list[Field]] = {}
-    idle = []
-    for field in fields:
-        if field.no_effect:
-            idle.append(field)
-        else:
-            headings.setdefault(field.group, []).append(field)
-    return headings | ({WITHOUT_EFFECT: idle} if idle else {})

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..commands import COMMANDS
 from ..errors import UsageError
+from ..formats.nearest import nearest
 from ..masking import HIDDEN, SECRET_NAME
 from ..options.convert import shown
 from ..options.elsewhere import known_elsewhere
-from ..formats.nearest import nearest
+from ..options.spec import Refuses
 from .fields import form_options
 from .values import as_json, option_value
 
@@ -54,6 +56,7 @@ class Imported:
         taken: names, as the file calls them, of what was understood as it is.
         changed, not_taken: the rest of the report.
         is_dataset: only the pictures were imported; other settings stay.
+        command: that the options are for.
     """
 
     title: str
@@ -62,6 +65,7 @@ class Imported:
     changed: list[Changed] = field(default_factory=list)
     not_taken: list[NotTaken] = field(default_factory=list)
     is_dataset: bool = False
+    command: str = ""
 
 
 class Ledger:
@@ -74,7 +78,8 @@ class Ledger:
 
     def __init__(self, command: str, title: str) -> None:
         self.declared = form_options(command)
-        self.result = Imported(title)
+        self.result = Imported(title, command=command)
+        self._refused = _refused(command)
 
     def take(self, key: str, value: Any, option: str | None = None) -> bool:
         """Take a value as it is, under the name of an option; False after a complaint in the report."""
@@ -99,7 +104,8 @@ class Ledger:
         """The reason for a key that is not asked for by a form."""
         why = NOT_IN_FORMS.get(key) or known_elsewhere(key, self.declared)
         if SECRET_NAME.search(key):
-            why = f"Secrets are not kept in settings; set {key.upper()} where the program is started."
+            variable = self.declared[key].variable if key in self.declared else key.upper()
+            why = f"Secrets are not kept in settings; set {variable} where the program is started."
         if why is None:
             close = nearest(key, self.declared)
             why = f"Unknown; did you mean {close}?" if close else "Unknown."
@@ -112,10 +118,19 @@ class Ledger:
         except UsageError as problem:
             self.leave(key, value if written is None else written, f"{problem.what} {problem.fix}".strip())
             return False
+        if read and option in self._refused:
+            self.leave(key, value if written is None else written, self._refused[option])
+            return False
         self.result.options.pop(option, None)
         if read is not None and read != as_json(declared.default):
             self.result.options[option] = read
         return True
+
+
+def _refused(command: str) -> dict[str, str]:
+    """Why options that a command knows change nothing for what it trains."""
+    rules = (rule for group in COMMANDS[command].groups for rule in getattr(group, "rules", ()))
+    return {rule.option: f"It has no effect: {rule.because}." for rule in rules if isinstance(rule, Refuses)}
 
 
 def _short(value: Any) -> Any:

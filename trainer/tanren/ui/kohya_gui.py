@@ -19,12 +19,14 @@ from .imported import Imported, Ledger
 from .kohya_keys import (
     CYCLING,
     FAMILIES,
+    FAMILY_COMMANDS,
     FAMILY_KEYS,
     FAMILY_PREFIXES,
     ITS_OWN,
     LAUNCH,
     MARKS,
     NOISE,
+    OWN_NAMES,
     RENAMED,
     ZERO_IS_OFF,
 )
@@ -38,6 +40,13 @@ Config = Mapping[str, Any]
 def is_gui_config(data: Config) -> bool:
     """True for a configuration of a LoRA; the GUI's other tabs write files without these keys."""
     return any(mark in data for mark in MARKS)
+
+
+def gui_command(data: Config) -> str | None:
+    """The command that a GUI configuration is for; None where it does not say."""
+    chosen = next((command for key, command in FAMILY_COMMANDS.items() if data.get(key) is True), None)
+    is_ordinary = data.get("sdxl") is False and not any(data.get(key) is True for key in FAMILIES)
+    return chosen or ("train_network" if is_ordinary else None)
 
 
 def import_gui(command: str, data: Config) -> Imported:
@@ -104,12 +113,15 @@ def _take_plainly(key: str, value: Any, data: Config, ledger: Ledger) -> None:
 
 def _families(data: Config, ledger: Ledger) -> None:
     for key, title in FAMILIES.items():
-        if data.get(key) is True:
+        if data.get(key) is not True:
+            continue
+        if FAMILY_COMMANDS.get(key) != ledger.result.command:
             ledger.leave(key, True, f"The file is for {title}, which this command does not train.")
-    if data.get("sdxl") is True:
-        for key in ("sdxl_cache_text_encoder_outputs", "sdxl_no_half_vae"):
-            if data.get(key) is True:
-                ledger.leave(key, True, "It belongs to the training of SDXL.")
+            continue
+        ledger.result.taken.append(key)
+        for name, option in OWN_NAMES.get(key, {}).items():
+            if data.get(name) is True:
+                ledger.take(name, True, option)
 
 
 def _learning_rates(data: Config, ledger: Ledger) -> None:
@@ -240,6 +252,7 @@ RULES: tuple[Callable[[Config, Ledger], None], ...] = (
 BY_RULES = frozenset(
     (
         *FAMILIES,
+        *(name for names in OWN_NAMES.values() for name in names),
         *NETWORK_KEYS,
         *("text_encoder_lr", "unet_lr", "epoch", "lr_warmup", "lr_warmup_steps", "noise_offset_type", "xformers"),
         *(key for keys in NOISE.values() for key in keys),

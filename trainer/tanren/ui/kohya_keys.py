@@ -12,6 +12,11 @@ FAMILIES = {
     "anima_checkbox": "Anima",
     "lumina_checkbox": "Lumina",
 }
+# The commands of those that are trained here, and the GUI's names for options of theirs.
+FAMILY_COMMANDS = {"sdxl": "sdxl_train_network"}
+OWN_NAMES = {
+    "sdxl": {"sdxl_cache_text_encoder_outputs": "cache_text_encoder_outputs", "sdxl_no_half_vae": "no_half_vae"}
+}
 FAMILY_PREFIXES = ("sdxl_", "flux1_", "flux_", "sd3_", "hunyuan_", "anima_", "lumina_", "clip_g", "t5xxl")
 _OF_FAMILIES = """
     ae clip_l t5xxl discrete_flow_shift model_prediction_type timestep_sampling split_mode train_blocks

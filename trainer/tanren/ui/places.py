@@ -14,6 +14,7 @@ from ..options.dataset_folders import WrongFolderError
 from ..options.dataset_keys import TYPED_AS
 from ..options.dataset_plan import DatasetPlan
 from ..options.spec import Option
+from .remedies import Wish, wishes
 
 AT_OPTION = re.compile(r"--(\w+)")
 FORM = "form"
@@ -46,6 +47,7 @@ class FoundProblem:
         what, why, fix: sentences.
         code: exit code of the class of problem.
         remedy: what would mend it, where that is known.
+        wishes: further buttons.
     """
 
     name: str | None
@@ -56,6 +58,7 @@ class FoundProblem:
     fix: str
     code: int
     remedy: Remedy | None = None
+    wishes: tuple[Wish, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,10 +67,11 @@ class FoundProblem:
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning, and the option it belongs to, or None."""
+    """A warning, the option it belongs to, or None, and its buttons."""
 
     name: str | None
     text: str
+    wishes: tuple[Wish, ...] = ()
 
 
 class Places:
@@ -103,13 +107,14 @@ class Places:
         remedy = _remedy(error)
         name = remedy.name if remedy else self.of(error.where)
         where, what, why, fix = (self._shown(text) for text in (error.where, error.what, error.why, error.fix))
-        return FoundProblem(name, self._label(name), where, what, why, fix, error.code, remedy)
+        found = wishes(error.where, f"{error.what} {error.fix}", self._declared)
+        return FoundProblem(name, self._label(name), where, what, why, fix, error.code, remedy, found)
 
     def notice(self, warning: str) -> Notice:
         """A warning as the form shows it."""
         at_option = AT_OPTION.match(warning)
         head = at_option[0] if at_option else warning.partition(": ")[0]
-        return Notice(self.of(head), self._shown(warning))
+        return Notice(self.of(head), self._shown(warning), wishes(head, warning, self._declared))
 
     def of(self, where: str) -> str | None:
         """The option that a place belongs to; None where there is none."""

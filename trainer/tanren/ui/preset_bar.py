@@ -14,9 +14,9 @@ from .gradio_lines import Component, html, listen
 from .said import done, refused
 from .train_form import TrainForm
 from .train_layout import TrainParts
+from .train_view import Updates, form_updates, whole_form
 
 Values = Mapping[Component, Any]
-Updates = dict[Component, Any]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class PresetBar:
     def connect(self) -> None:
         """Connect the events."""
         reads, writes, fields = self.context.reads, self.context.writes, set(self.parts.form.components.values())
-        every = [*self.parts.form.components.values(), self.parts.plan, self.said]
+        every = [one for one in (*whole_form(self.parts), self.said) if one is not self.parts.preset]
         listen(self.parts.preset.select, reads(self.choose), fields | {self.parts.preset}, every, newest_wins=True)
-        kept = [self.parts.preset, self.parts.plan, self.said]
+        kept = [self.parts.preset, self.parts.about_preset, self.parts.plan, self.said]
         listen(self.save.click, writes(self.keep), fields | {self.name, self.replace}, kept)
-        listen(self.delete.click, writes(self.remove), [self.parts.preset], kept)
+        listen(self.delete.click, writes(self.remove), fields | {self.parts.preset}, kept)
 
     def choose(self, values: Values) -> Updates:
         """Set all fields to a preset; pictures, model and name stay."""
@@ -55,9 +55,10 @@ class PresetBar:
             raw = self.form.chosen_preset(before, text)
         except UserError as problem:
             return {self.said: gr.update(value=refused(problem, self.context.words))}
-        plan = self.form.plan(raw, text)
-        filled = self.parts.form.filled(raw, before)
-        return {**filled, self.parts.plan: gr.update(value=plan), self.said: gr.update(value="")}
+        updates = form_updates(self.parts, self.form, raw, before, text)
+        # The list holds the choice already; setting it again would close it under the hand.
+        updates.pop(self.parts.preset)
+        return {**updates, self.said: gr.update(value="")}
 
     def keep(self, values: Values) -> Updates:
         """Save the form as one of the user's presets."""
@@ -68,21 +69,28 @@ class PresetBar:
             return {self.said: gr.update(value=refused(problem, words))}
         said = done("The preset {name} is saved.", words, name=text)
         return {
-            self.parts.preset: gr.update(choices=self.form.preset_names(), value=text),
+            self.parts.preset: gr.update(choices=self._names(raw), value=text),
+            self.parts.about_preset: gr.update(value=self.form.about_preset(raw, text)),
             self.parts.plan: gr.update(value=self.form.plan(raw, text)),
             self.said: gr.update(value=said),
         }
 
-    def remove(self, text: str) -> Updates:
+    def remove(self, values: Values) -> Updates:
         """Put the chosen preset into the trash, if it is one of the user's."""
-        words = self.context.words
+        words, raw, text = self.context.words, self.parts.form.raw(values), values[self.parts.preset] or ""
         try:
-            self.form.delete_preset(text or "")
+            self.form.delete_preset(text)
         except UserError as problem:
             return {self.said: gr.update(value=refused(problem, words))}
         said = done("The preset {name} is in the trash of the data folder.", words, name=text)
-        names = self.form.preset_names()
-        return {self.parts.preset: gr.update(choices=names, value=None), self.said: gr.update(value=said)}
+        return {
+            self.parts.preset: gr.update(choices=self._names(raw), value=None),
+            self.parts.about_preset: gr.update(value=self.form.about_preset(raw, "")),
+            self.said: gr.update(value=said),
+        }
+
+    def _names(self, raw: Mapping[str, Any]) -> list[str]:
+        return self.form.preset_names(self.form.training(raw).command)
 
 
 def build(context: Context, form: TrainForm, parts: TrainParts) -> PresetBar:

@@ -5,29 +5,48 @@ Nothing here knows gradio. Fields hold what people read: the base model stands t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 from ..errors import Problems, UsageError, UserError
+from ..formats.checkpoint_kind import CheckpointKind
 from . import cards, presets
-from .base_models import BaseModels, base_models
+from .about_training import about_model, about_preset
+from .base_models import BaseModels, base_models, kind_of_base
 from .checking import Checked, check
 from .context import Context
 from .draft import draft_text, read_draft
 from .exchange import import_text
+from .form_groups import BASE_MODEL, hidden_elements
 from .html import Html, render
 from .import_report import import_report
 from .imported import merged
 from .presets import Preset
+from .remedies import wished
 from .said import refused
 from .settings_files import written
 from .simple_view import STANDS_FOR, fill_form, read_form
+from .trainings import (
+    BASE_KIND,
+    TRAININGS,
+    Training,
+    apart,
+    carried,
+    training_called,
+    training_for,
+    training_of,
+    usual_values,
+)
+from .values import unquoted
 
-BASE_MODEL, NAME = "pretrained_model_name_or_path", "output_name"
-FIRST_PRESET, WITHOUT_MODEL = "built-in/character-8gb", "built-in/quick-try"
-# The page script keeps the draft and hands it back when the page is opened again.
-KEPT = '<div data-draft="{draft}">{plan}</div>'
+NAME = "output_name"
+WITHOUT_MODEL = "built-in/quick-try"
+# The page script keeps the draft and hands it back when the page is opened again; it hides what is not asked for, and
+# has the form fitted to the training when another one is meant than is laid out.
+KEPT = '<div data-draft="{draft}" data-hidden="{hidden}" data-fit="{fit}">{plan}</div>'
 REFUSED = '<div class="tanren-refused" data-started="">{problem}</div>'
 STARTED = '<div class="tanren-started" role="status" data-started="{id}"><p>{text}</p></div>'
 
@@ -43,7 +62,6 @@ class TrainForm:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.command = context.command
 
     @cached_property
     def models(self) -> BaseModels:
@@ -54,14 +72,15 @@ class TrainForm:
         """Look again at what the WebUI has loaded and what lies in its folders."""
         self.__dict__.pop("models", None)
 
+    def training(self, raw: Raw) -> Training:
+        """The training that is meant: what the base model is decides, or what the user says where it does not tell."""
+        kind = self._base_kind(raw)
+        known = training_for(kind.family) if kind else None
+        return known or training_called(str(raw.get(BASE_KIND) or ""), self._base_name(raw))
+
     def options(self, raw: Raw, problems: Problems) -> dict[str, Any]:
         """The options that the fields mean; what cannot be read goes to the problems."""
-        named = {**raw, BASE_MODEL: self.models.path(str(raw.get(BASE_MODEL) or ""))}
-        return read_form(self.command, named, problems, policy=self.context.policy)
-
-    def fields(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What the fields show for some options."""
-        return self._shown(fill_form(self.command, options))
+        return self._options(self.training(raw), raw, problems)
 
     def at_first(self) -> dict[str, Any]:
         """What the fields of a new page show: the model in use, and the preset that fits it."""
@@ -69,12 +88,12 @@ class TrainForm:
         if self.models.proposed != self.models.embedded:
             proposed[BASE_MODEL] = self.models.path(self.models.proposed)
             proposed |= {"vae": self.models.vae} if self.models.vae else {}
-        return self._shown(presets.raw_of(self._preset_at_first(), proposed))
+        return self.usual | self._shown(presets.raw_of(self._preset_at_first(), proposed))
 
     @cached_property
     def usual(self) -> dict[str, Any]:
         """What the fields hold when nobody did anything."""
-        return fill_form(self.command, {})
+        return usual_values()
 
     def opened(self, draft: str) -> tuple[dict[str, Any], str]:
         """What the fields of a page that was just opened show, and the preset.
@@ -88,9 +107,39 @@ class TrainForm:
         raw = {**self.usual, **kept.fields}
         return {**raw, BASE_MODEL: raw[BASE_MODEL] or self.models.proposed}, kept.preset
 
-    def preset_names(self) -> list[str]:
-        """The presets that can be chosen, by the text that stands in the list."""
-        return [self._text_of(preset) for preset in self._presets() if preset.problem is None]
+    def fitted(self, raw: Raw, preset: str, laid_out: str) -> tuple[dict[str, Any], str]:
+        """What the fields show after the base model led to another training, and the preset.
+
+        Where nothing was changed after choosing the preset, the first preset of the other training takes its place;
+        what somebody typed stays.
+
+        Args:
+            raw: values of the fields.
+            preset: text of the chosen preset.
+            laid_out: command that the form shows until now.
+        """
+        before, after = training_of(laid_out), self.training(raw)
+        if before is None or before is after:
+            return dict(raw), preset
+        is_as_chosen = self._is_known(preset) and not self._changed(before, raw, preset)
+        if not is_as_chosen:
+            return {**raw, **carried(raw, before, after)}, ""
+        first = self._text_of(self._first_preset(after))
+        return self.chosen_preset(raw, first), first
+
+    def about_model(self, raw: Raw) -> Html:
+        """Which training the base model leads to."""
+        return about_model(self.training(raw), self._base_kind(raw), self.context.words)
+
+    def about_preset(self, raw: Raw, preset: str) -> Html:
+        """What the chosen preset is for."""
+        chosen = self._preset(preset) if self._is_known(preset) else None
+        return about_preset(chosen, self.training(raw), self.context.words)
+
+    def preset_names(self, command: str = TRAININGS[0].command) -> list[str]:
+        """The presets that can be chosen for a command, by the text that stands in the list."""
+        kept = presets.presets(self.context.data_dir, command)
+        return [self._text_of(preset) for preset in kept if preset.problem is None]
 
     def preset_at_first(self) -> str:
         """The preset of a new page."""
@@ -102,9 +151,13 @@ class TrainForm:
         Raises:
             UserError: there is no such preset, or it cannot be read.
         """
-        chosen = presets.raw_of(self._preset(text), self.options(raw, Problems()))
+        found = self._preset(text)
+        preset = replace(found, options=apart(training_of(found.command) or self.training(raw), found.options))
+        chosen = presets.raw_of(preset, self.options(raw, Problems()))
         # Leaving the example leaves its model too, and a form without any model is of no use to anybody.
-        return self._shown({**chosen, BASE_MODEL: chosen[BASE_MODEL] or self.models.path(self.models.proposed)})
+        shown = self._shown({**chosen, BASE_MODEL: chosen[BASE_MODEL] or self.models.path(self.models.proposed)})
+        training = training_of(preset.command) or self.training(raw)
+        return {**raw, **{name: value for name, value in shown.items() if name not in training.hidden}}
 
     def save_preset(self, raw: Raw, name: str, *, replace: bool) -> str:
         """Keep how the form trains under a name; the text of the new preset in the list.
@@ -116,7 +169,8 @@ class TrainForm:
         problems = Problems()
         options = self.options(raw, problems)
         problems.raise_if_any()
-        saved = presets.save(self.context.data_dir, name, self.command, options, replace=replace)
+        command = self.training(raw).command
+        saved = presets.save(self.context.data_dir, name, command, options, replace=replace)
         return self._text_of(saved)
 
     def delete_preset(self, text: str) -> None:
@@ -134,10 +188,13 @@ class TrainForm:
         Raises:
             UserError: the text is none of the known kinds, or has a syntax error.
         """
-        found = import_text(self.command, text, "The text")
+        found = import_text(self.training(raw).command, text, "The text", self._command_of_base)
+        training = training_of(found.command) or self.training(raw)
         before = self.options(raw, Problems())
         options = {**_kept(before, found.options), **merged(before, found)}
-        return self.fields(options), import_report(found, self.context.words)
+        filled = self.usual | self._filled(training, options)
+        report = import_report(found, self.context.words)
+        return self._with_base(training, filled, is_named=BASE_MODEL in found.options), report
 
     def exported(self, raw: Raw, kind: str) -> tuple[str, str]:
         """File name and text of the settings as another program reads them.
@@ -148,20 +205,36 @@ class TrainForm:
         problems = Problems()
         options = self.options(raw, problems)
         problems.raise_if_any()
-        return written(self.command, options, kind)
+        return written(self.training(raw).command, options, kind)
 
-    def plan(self, raw: Raw, preset: str, *, is_draft: bool = True) -> Html:
+    def plan(self, raw: Raw, preset: str, *, is_draft: bool = True, laid_out: str = "") -> Html:
         """The plan of what the form would do, its problems, and what was changed after choosing the preset.
 
         Args:
             raw: values of the fields.
             preset: text of the preset in the list.
             is_draft: somebody did something; what the page proposed itself is proposed anew the next time.
+            laid_out: command that the form shows; empty where it follows this plan anyway.
         """
-        checked, options = self._checked(raw)
-        changed = self._changed(options, preset)
+        checked, training = self._checked(raw)[0], self.training(raw)
+        changed = self._changed(training, raw, preset)
         shown = cards.plan(checked, self.context.words, changed=changed, field_of=partial(field_of, raw))
-        return render(KEPT, draft=draft_text(raw, preset, self.usual) if is_draft else "", plan=shown)
+        return render(
+            KEPT,
+            draft=draft_text(raw, preset, self.usual) if is_draft else "",
+            hidden=" ".join(self._hidden(raw, training)),
+            fit=training.command if laid_out and laid_out != training.command else "",
+            plan=shown,
+        )
+
+    def granted(self, raw: Raw, wish: str) -> dict[str, Any]:
+        """The values of the fields after a button of the plan was pressed.
+
+        Args:
+            raw: before.
+            wish: what the button asks for, as `remedies.wish_text` writes it; anything else changes nothing.
+        """
+        return {**raw, **wished(wish, self.usual)}
 
     def notice(self) -> Html:
         """Why nothing can be started here; empty where it can."""
@@ -185,42 +258,85 @@ class TrainForm:
             if not checked.can_start:
                 raise UsageError(where="", what="Something in the form is still wrong.", fix="See the plan.")
             job = self.context.shelf.submit(
-                self.command, options, name=str(options.get(NAME, "")), request_id=request_id.strip()
+                self.training(raw).command, options, name=str(options.get(NAME, "")), request_id=request_id.strip()
             )
         except UserError as problem:
             return render(REFUSED, problem=refused(problem, words))
         return render(STARTED, id=job.id, text=words("{name} is in the queue.", name=job.envelope().name))
 
     def _checked(self, raw: Raw) -> tuple[Checked, dict[str, Any]]:
-        problems = Problems()
-        options = self.options(raw, problems)
+        problems, training = Problems(), self.training(raw)
+        options = self._options(training, raw, problems)
         if not options.get(NAME):
             problems.add(
                 UsageError(where=f"--{NAME}", what="The LoRA has no name yet.", fix="Type one in “Name of the LoRA”.")
             )
         around = self.context.surroundings
-        checked = check(self.command, options, policy=around.policy(), device=around.device(), problems=problems)
+        checked = check(training.command, options, policy=around.policy(), device=around.device(), problems=problems)
         return checked, options
 
-    def _changed(self, options: Mapping[str, Any], preset: str) -> list[str]:
-        try:
-            base = self._preset(preset).options
-        except UserError:
+    def _options(self, training: Training, raw: Raw, problems: Problems) -> dict[str, Any]:
+        asked = {name: value for name, value in raw.items() if name not in training.hidden and name != BASE_KIND}
+        named = {**asked, BASE_MODEL: self.models.path(str(raw.get(BASE_MODEL) or ""))}
+        return read_form(training.command, named, problems, policy=self.context.policy)
+
+    def _filled(self, training: Training, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the fields that a training asks for show for some options."""
+        raw = self._shown(fill_form(training.command, apart(training, options)))
+        return {name: value for name, value in raw.items() if name not in training.hidden}
+
+    def _changed(self, training: Training, raw: Raw, preset: str) -> list[str]:
+        if not self._is_known(preset):
             return []
+        options, base = self._options(training, raw, Problems()), apart(training, self._preset(preset).options)
         # The example brings pictures and a word along; having others than those is no change of how it is trained.
-        found = presets.changes(self.command, options, base)
+        found = presets.changes(training.command, options, base)
         changed = [change.name for change in found if change.name not in presets.PERSONAL]
         return list(dict.fromkeys(STANDS_FOR.get(name, name) for name in changed))
 
     def _shown(self, raw: dict[str, Any]) -> dict[str, Any]:
         return raw | {BASE_MODEL: self.models.text(str(raw.get(BASE_MODEL) or ""))}
 
-    def _presets(self) -> list[Preset]:
-        return presets.presets(self.context.data_dir, self.command)
+    def _hidden(self, raw: Raw, training: Training) -> list[str]:
+        """Elements of the page that say nothing now."""
+        is_told = self._base_kind(raw) is not None or not self._base_path(raw)
+        return [*hidden_elements(training), *([f"tanren-field-{BASE_KIND}"] if is_told else [])]
+
+    def _base_path(self, raw: Raw) -> str:
+        return unquoted(self.models.path(str(raw.get(BASE_MODEL) or "")))
+
+    def _base_name(self, raw: Raw) -> str:
+        """The name in the list, with the folder it stands in; the end of any other path."""
+        text = str(raw.get(BASE_MODEL) or "")
+        return text if text in self.models.paths else "/".join(re.split(r"[/\\]", text)[-2:])
+
+    def _base_kind(self, raw: Raw) -> CheckpointKind | None:
+        return kind_of_base(self._base_path(raw), self.context.policy)
+
+    def _command_of_base(self, path: str) -> str | None:
+        kind = kind_of_base(unquoted(path), self.context.policy)
+        known = training_for(kind.family) if kind else None
+        return known.command if known else None
+
+    def _with_base(self, training: Training, raw: dict[str, Any], *, is_named: bool) -> dict[str, Any]:
+        """The fields with a base model that this training can use, and its kind where the file does not tell."""
+        if not is_named and self.training(raw) is not training:
+            commands = ((name, self._command_of_base(path)) for name, path in self.models.paths.items())
+            raw = {**raw, BASE_MODEL: next((name for name, command in commands if command == training.command), "")}
+        return raw | ({BASE_KIND: training.model} if self.training(raw) is not training else {})
 
     def _preset(self, text: str) -> Preset:
-        found = next((preset for preset in self._presets() if self._text_of(preset) == text), None)
+        kept = presets.presets(self.context.data_dir)
+        found = next((preset for preset in kept if self._text_of(preset) == text), None)
         return presets.find(self.context.data_dir, found.id if found else text)
+
+    def _is_known(self, preset: str) -> bool:
+        """True for a preset that can be used."""
+        try:
+            self._preset(preset)
+        except UserError:
+            return False
+        return True
 
     def _text_of(self, preset: Preset) -> str:
         """What stands for a preset in the list; the user's are told apart from ours."""
@@ -228,8 +344,14 @@ class TrainForm:
         return words("{name} (own)", name=preset.name) if preset.is_own else words(preset.name)
 
     def _preset_at_first(self) -> Preset:
-        wanted = WITHOUT_MODEL if self.models.proposed == self.models.embedded else FIRST_PRESET
-        return presets.find(self.context.data_dir, wanted)
+        if self.models.proposed == self.models.embedded:
+            return presets.find(self.context.data_dir, WITHOUT_MODEL)
+        return self._first_preset(self.training({BASE_MODEL: self.models.proposed}))
+
+    def _first_preset(self, training: Training) -> Preset:
+        device = self.context.surroundings.device()
+        size = device.total if device is not None and device.kind == "gpu" else 0
+        return presets.find(self.context.data_dir, training.preset_for(size))
 
 
 def _kept(before: Mapping[str, Any], imported: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,24 +9,18 @@ from typing import Any
 import gradio as gr
 
 from .base_models import MICRO_SD
-from .fields import Field, fields
-from .form_view import FormView, by_heading, component
+from .fields import Field
+from .form_groups import AMOUNT, ASKED_OTHERWISE, BASE_MODEL, MORE, group_id, groups
+from .form_view import FormView, component
 from .gradio_lines import Component, hidden_button, hidden_text, html
 from .help_card import help_card
 from .html import render
-from .simple_view import LENGTHS, OWN, fill_form
+from .simple_view import OWN
+from .trainings import BASE_KIND, KIND_FIELD, all_fields, usual_values
 from .words import Words
 
 SIMPLE_VIEW, ALL_SETTINGS = "Simple view", "All settings"
-BASE_MODEL = "pretrained_model_name_or_path"
 NAME_INFO = "What your LoRA and its files will be called."
-AMOUNT = ("resolution", "length", "length_unit")
-MORE = (
-    *("repeats", "trigger_in_captions", "caption_extension", "vae", "train_batch_size", "seed"),
-    *("save_every_n_epochs", "sample_every_n_epochs", "sample_prompts"),
-)
-# They are asked for by `length` and `length_unit`.
-ASKED_OTHERWISE = frozenset(LENGTHS.values())
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,11 @@ class TrainParts:
         outcome: what the newest start said.
         request: id of the next start.
         draft: what the browser kept of the form.
-        check, start: buttons; the first is pressed by the page script.
+        about_model: which training the base model leads to.
+        about_preset: what the preset is for.
+        laid_out: command whose fields the form shows.
+        wish: values that a button of the plan asks for.
+        check, fit, grant, start: buttons; all but the last are pressed by the page script.
         reload: button that reads the lists of models anew.
         guide: the first steps.
         first: what the fields hold before anything is filled in.
@@ -57,16 +55,22 @@ class TrainParts:
     outcome: Component
     request: Component
     draft: Component
+    about_model: Component
+    about_preset: Component
+    laid_out: Component
+    wish: Component
     check: Component
+    fit: Component
+    grant: Component
     start: Component
     reload: Component
     guide: Component
 
 
-def lay_out(command: str, words: Words) -> TrainParts:
+def lay_out(words: Words) -> TrainParts:
     """Make the components, inside of whatever is open at the moment."""
-    known = {field.name: field for field in (*OWN, *fields(command)) if field.name not in ASKED_OTHERWISE}
-    first = {**fill_form(command, {}), BASE_MODEL: words(MICRO_SD)}
+    known = {field.name: field for field in (KIND_FIELD, *OWN, *all_fields()) if field.name not in ASKED_OTHERWISE}
+    first = {**usual_values(), BASE_MODEL: words(MICRO_SD)}
     made: dict[str, Component] = {}
     guide = html(help_card(words, is_first_time=True), elem_id="tanren-guide")
     with gr.Row(elem_id="tanren-train-page"):
@@ -80,8 +84,8 @@ def lay_out(command: str, words: Words) -> TrainParts:
                 elem_id="tanren-view",
             )
             reload = _questions(known, first, made)
-            preset = made.pop("preset")
-            groups = _all_settings([field for field in known.values() if field.name not in made], first, made)
+            preset, about_model, about_preset = (made.pop(name) for name in ("preset", "about_model", "about_preset"))
+            full_view = _all_settings(first, made)
         with gr.Column(elem_id="tanren-side", scale=2, min_width=300):
             plan = html(render("<p>{text}</p>", text=words("The plan appears here.")), elem_id="tanren-plan")
             start = gr.Button("Start training", variant="primary", elem_id="tanren-start")
@@ -89,14 +93,20 @@ def lay_out(command: str, words: Words) -> TrainParts:
     return TrainParts(
         form=FormView(made),
         first=first,
-        groups=groups,
+        groups=full_view,
         view=view,
         preset=preset,
         plan=plan,
         outcome=outcome,
         request=hidden_text("tanren-request"),
         draft=hidden_text("tanren-draft"),
+        about_model=about_model,
+        about_preset=about_preset,
+        laid_out=hidden_text("tanren-laid-out"),
+        wish=hidden_text("tanren-wish"),
         check=hidden_button("tanren-check"),
+        fit=hidden_button("tanren-fit"),
+        grant=hidden_button("tanren-grant"),
         start=start,
         reload=reload,
         guide=guide,
@@ -105,6 +115,7 @@ def lay_out(command: str, words: Words) -> TrainParts:
 
 def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[str, Component]) -> Component:
     """What both views show; the button that reads the lists of models anew."""
+    made["about_model"] = html(elem_id="tanren-about-model")
     with gr.Row(elem_classes=["tanren-with-button"]):
         made[BASE_MODEL] = gr.Dropdown(
             choices=[first[BASE_MODEL]],
@@ -117,6 +128,7 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
             scale=8,
         )
         reload = gr.Button("Read the list again", elem_id="tanren-reload", size="sm", scale=1, min_width=120)
+    made[BASE_KIND] = component(known[BASE_KIND], first[BASE_KIND])
     made["pictures"] = component(known["pictures"], "")
     with gr.Row():
         made["output_name"] = component(known["output_name"], "", info=NAME_INFO, min_width=220)
@@ -129,6 +141,7 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
         elem_id="tanren-preset",
         allow_custom_value=True,
     )
+    made["about_preset"] = html(elem_id="tanren-about-preset")
     with gr.Row():
         _make(known, AMOUNT, first, made, min_width=150)
     more = gr.Accordion("More, often changed", open=False, elem_id="tanren-more", elem_classes=["tanren-group"])
@@ -137,20 +150,20 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
     return reload
 
 
-def _all_settings(rest: Iterable[Field], first: Mapping[str, Any], made: dict[str, Component]) -> Component:
+def _all_settings(first: Mapping[str, Any], made: dict[str, Component]) -> Component:
     """The groups of the full view, folded, with the search above them."""
-    with gr.Column(visible=False, elem_id="tanren-groups") as groups:
+    with gr.Column(visible=False, elem_id="tanren-groups") as full_view:
         gr.Textbox(
             label="Find a setting",
             placeholder="name, word or kohya's flag",
             max_lines=1,
             elem_id="tanren-search",
         )
-        for place, (heading, members) in enumerate(by_heading(rest).items()):
-            group = gr.Accordion(heading, open=False, elem_id=f"tanren-group-{place}", elem_classes=["tanren-group"])
+        for heading, members in groups().items():
+            group = gr.Accordion(heading, open=False, elem_id=group_id(heading), elem_classes=["tanren-group"])
             with group, gr.Column(elem_classes=["tanren-fields"]):
                 _make({field.name: field for field in members}, [field.name for field in members], first, made)
-    return groups
+    return full_view
 
 
 def _make(

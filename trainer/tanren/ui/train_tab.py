@@ -10,14 +10,15 @@ import gradio as gr
 
 from . import exchange_view, preset_bar
 from .context import Context
+from .form_groups import BASE_MODEL
 from .gradio_lines import Component, listen
 from .help_card import help_card
 from .html import Html, render
-from .train_form import BASE_MODEL, TrainForm
+from .train_form import TrainForm
 from .train_layout import ALL_SETTINGS, TrainParts, lay_out
+from .train_view import Updates, form_updates, whole_form
 
 Values = Mapping[Component, Any]
-Updates = dict[Component, Any]
 
 
 # What the page script keeps of a form; it may not be loaded yet when the page is filled in.
@@ -43,7 +44,7 @@ class TrainTab:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.form = TrainForm(context)
-        self.parts: TrainParts = lay_out(context.command, context.words)
+        self.parts: TrainParts = lay_out(context.words)
         with gr.Accordion("Presets, import and export", open=False, elem_id="tanren-exchange"):
             self.presets = preset_bar.build(context, self.form, self.parts)
             self.exchange = exchange_view.build(context, self.form, self.parts)
@@ -51,12 +52,14 @@ class TrainTab:
     def connect(self, page: gr.Blocks) -> None:
         """Connect all events; `page.load` fills in what is known only once a browser is there."""
         parts, reads = self.parts, self.context.reads
-        fields = set(parts.form.components.values())
-        every = [*parts.form.components.values(), parts.preset, parts.guide, parts.plan, parts.outcome]
-        listen(page.load, reads(self.open), [parts.draft], every, js=KEPT_DRAFT)
+        fields, whole = set(parts.form.components.values()), whole_form(parts)
+        listen(page.load, reads(self.open), [parts.draft], [*whole, parts.guide, parts.outcome], js=KEPT_DRAFT)
         listen(parts.view.change, reads(self.switch), [parts.view], [parts.groups])
         listen(parts.reload.click, reads(self.read_lists), outputs=[parts.form.components[BASE_MODEL]])
-        listen(parts.check.click, reads(self.check), fields | {parts.preset}, [parts.plan], newest_wins=True)
+        chosen = fields | {parts.preset, parts.laid_out}
+        listen(parts.check.click, reads(self.check), chosen, [parts.plan, parts.about_model], newest_wins=True)
+        listen(parts.fit.click, reads(self.fit), chosen, whole)
+        listen(parts.grant.click, reads(self.grant), chosen | {parts.wish}, whole)
         listen(parts.start.click, reads(self.start), fields | {parts.request}, [parts.outcome])
         self.presets.connect()
         self.exchange.connect()
@@ -67,11 +70,9 @@ class TrainTab:
         raw, preset = self.form.opened(draft or "")
         is_first_time = not self.context.shelf.all()
         return {
-            **self.parts.form.filled(raw, self.parts.first),
+            **form_updates(self.parts, self.form, raw, self.parts.first, preset, is_draft=bool(draft)),
             self.parts.form.components[BASE_MODEL]: self._base_model(raw[BASE_MODEL]),
-            self.parts.preset: gr.update(choices=self.form.preset_names(), value=preset),
             self.parts.guide: gr.update(value=help_card(self.context.words, is_first_time=is_first_time)),
-            self.parts.plan: gr.update(value=self.form.plan(raw, preset, is_draft=bool(draft))),
             self.parts.outcome: gr.update(value=self.form.notice()),
         }
 
@@ -86,8 +87,25 @@ class TrainTab:
 
     def check(self, values: Values) -> Updates:
         """Say what the form would do."""
-        plan = self.form.plan(self.parts.form.raw(values), values[self.parts.preset] or "")
-        return {self.parts.plan: gr.update(value=answer(plan))}
+        raw, laid_out = self.parts.form.raw(values), values[self.parts.laid_out] or ""
+        plan = self.form.plan(raw, values[self.parts.preset] or "", laid_out=laid_out)
+        return {
+            self.parts.plan: gr.update(value=answer(plan)),
+            self.parts.about_model: gr.update(value=self.form.about_model(raw)),
+        }
+
+    def fit(self, values: Values) -> Updates:
+        """Turn the form to the training that the base model leads to."""
+        before = self.parts.form.raw(values)
+        laid_out = values[self.parts.laid_out] or ""
+        raw, preset = self.form.fitted(before, values[self.parts.preset] or "", laid_out)
+        return form_updates(self.parts, self.form, raw, before, preset)
+
+    def grant(self, values: Values) -> Updates:
+        """Put the values into the fields that a button of the plan asks for."""
+        before = self.parts.form.raw(values)
+        raw = self.form.granted(before, values[self.parts.wish] or "")
+        return form_updates(self.parts, self.form, raw, before, values[self.parts.preset] or "")
 
     def start(self, values: Values) -> Updates:
         """Make a job of the form; a request without an id, as from a page without script, is one of its own."""

@@ -1,0 +1,159 @@
+"""The trainings the form knows: which command trains which base model, and which fields it asks for.
+
+The form holds the fields of all of them. What the base model is decides which training is meant; the fields that this
+training does not ask for are hidden and say nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from ..commands import COMMANDS
+from ..vram import GIB
+from .fields import CHOICE, Field, fields, form_options
+from .simple_view import fill_form
+
+BASE_KIND = "base_kind"
+AS_NAMED = "as its name says"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training.
+
+    Args:
+        command: key of COMMANDS.
+        model: the kind of its base models, for people.
+        presets: ids of the presets a form begins with, by the least gigabytes of the GPU; the last one serves any.
+        named: how names of such models look; only asked where a file does not say what it is.
+        apart: options that several fields of this training ask for one by one.
+        without: further options that mean nothing for it.
+    """
+
+    command: str
+    model: str
+    presets: Mapping[int, str]
+    named: str = ""
+    apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Kinds of checkpoints, as `formats/checkpoint_kind.py` names them."""
+        return COMMANDS[self.command].bases
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Names of the fields that are not asked for."""
+        asked = set(form_options(self.command)) - set(self.without) - set(self.apart)
+        return frozenset(one.name for one in all_fields() if one.name not in asked)
+
+    def preset_for(self, gpu_bytes: int) -> str:
+        """The preset to begin with on a GPU of this size; 0 where it is not known."""
+        return next(preset for least, preset in self.presets.items() if gpu_bytes >= least * GIB or not least)
+
+
+# GPUs give a little less than their number.
+TRAININGS = (
+    Training("train_network", "Stable Diffusion 1 and 2", {0: "built-in/character-8gb"}),
+    Training(
+        "sdxl_train_network",
+        "Stable Diffusion XL",
+        {15: "built-in/sdxl-16gb", 11: "built-in/sdxl-12gb", 0: "built-in/sdxl-8gb"},
+        named=r"xl|pony|illustrious|noob|animagine",
+        apart={"text_encoder_lr": ("text_encoder_lr1", "text_encoder_lr2")},
+        without=("v2", "clip_skip"),
+    ),
+)
+# Asked only where the file of the base model does not say what it is.
+KIND_FIELD = Field(
+    name=BASE_KIND,
+    group="Simple view",
+    label="Kind of this base model",
+    help="Its file does not tell before it is loaded. Choose the kind when its name misleads.",
+    kind=CHOICE,
+    choices=(AS_NAMED, *(training.model for training in TRAININGS)),
+    default=AS_NAMED,
+    level="basic",
+)
+
+
+def training_of(command: str) -> Training | None:
+    """The training of a command; None where the form does not have it."""
+    return next((training for training in TRAININGS if training.command == command), None)
+
+
+def training_for(family: str) -> Training | None:
+    """The training for a kind of checkpoint."""
+    return next((training for training in TRAININGS if family in training.bases), None)
+
+
+def training_called(model: str, name: str) -> Training:
+    """The training for a base model whose file does not say what it is.
+
+    Args:
+        model: the choice in `KIND_FIELD`.
+        name: of the model, which decides where nothing was chosen.
+    """
+    chosen = next((training for training in TRAININGS if training.model == model), None)
+    by_name = (one for one in TRAININGS if one.named and re.search(one.named, name, re.IGNORECASE))
+    return chosen or next(by_name, TRAININGS[0])
+
+
+@cache
+def all_fields() -> tuple[Field, ...]:
+    """The fields of all trainings, each behind its neighbour; those of `Training.apart` behind what they stand for."""
+    found: list[Field] = []
+    for training in TRAININGS:
+        beside = {
+            name: before for option, names in training.apart.items() for before, name in pairwise((option, *names))
+        }
+        neighbour = ""
+        for one in fields(training.command):
+            if all(one.name != known.name for known in found):
+                place = _place(found, beside.get(one.name, neighbour))
+                group = found[place - 1].group if one.name in beside else one.group
+                found.insert(place, replace(one, group=group))
+            neighbour = one.name
+    return tuple(found)
+
+
+def usual_values() -> dict[str, Any]:
+    """What all fields hold when nobody did anything."""
+    raw: dict[str, Any] = {BASE_KIND: AS_NAMED}
+    for training in reversed(TRAININGS):
+        raw |= fill_form(training.command, {})
+    return raw
+
+
+def _place(found: Iterable[Field], before: str) -> int:
+    """Where the neighbour of a field ends."""
+    return next((place for place, one in enumerate(found, 1) if one.name == before), 0)
+
+
+def apart(training: Training, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as the fields of a training ask for them: a list of rates becomes one field each."""
+    result = dict(options)
+    for option, names in training.apart.items():
+        values = result.pop(option, None)
+        for place, name in enumerate(names if values else ()):
+            result.setdefault(name, values[min(place, len(values) - 1)])
+    return result
+
+
+def carried(raw: Mapping[str, Any], before: Training, after: Training) -> dict[str, Any]:
+    """What the fields of another training take over from the fields that ask for the same."""
+    taken: dict[str, Any] = {}
+    for option, names in after.apart.items():
+        if before.apart.get(option) != names and not any(raw.get(name) for name in names):
+            values = str(raw.get(option) or "").replace(",", " ").split()
+            taken |= {name: values[min(place, len(values) - 1)] for place, name in enumerate(names) if values}
+    for option, names in before.apart.items():
+        if after.apart.get(option) != names and not raw.get(option):
+            taken |= {option: raw[names[0]]} if raw.get(names[0]) else {}
+    return taken
