@@ -72,6 +72,13 @@ def test_what_is_missing_or_does_not_fit_is_told_before_a_model_is_loaded(words,
     assert message in errors[0]
 
 
+@pytest.mark.parametrize("name", ["fp8_base", "fp8_base_unet"])
+def test_networks_of_other_packages_are_refused_on_a_base_in_eight_bits(words, name):
+    errors, _ = told(words, f"--{name}", network_module="lycoris.kohya", mixed_precision="bf16")
+
+    assert errors == [f"--{name}: It works with networks.lora only, not with lycoris.kohya.\n  Leave one of them out."]
+
+
 @pytest.mark.rule("mdl-05")
 def test_model_of_another_family_is_named_for_what_it_is(words, tmp_path):
     model = write_model(tmp_path / "xl.safetensors", SDXL_SHAPES)

@@ -50,6 +50,8 @@ def test_plain_run_has_nothing_to_complain_about():
         (["--learning_rate=0"], "--learning_rate: Nothing would be trained"),
         (["--learning_rate=0", "--network_train_unet_only"], "--learning_rate: Nothing would be trained"),
         (["--full_fp16"], "--full_fp16: It needs --mixed_precision fp16, which is no."),
+        (["--fp8_base"], "--fp8_base: Weights in 8 bits are cast to half precision to compute, and --mixed_precision"),
+        (["--fp8_base_unet"], "--fp8_base_unet: Weights in 8 bits are cast to half precision to compute, and --mixed"),
         (["--full_bf16", "--mixed_precision=fp16"], "--full_bf16: It needs --mixed_precision bf16, which is fp16."),
         (
             ["--use_8bit_adam", "--optimizer_type=Lion8bit"],

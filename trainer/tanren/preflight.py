@@ -21,7 +21,9 @@ from .errors import EnvironmentProblem, Problems, UsageError, UserError
 from .events import Report
 from .formats.base_model import kind_at
 from .formats.checkpoint_kind import CheckpointKind, base_model_problem, prediction_warnings
+from .formats.nearest import nearest
 from .formats.python_arguments import parse_arguments
+from .hub.checks import check_hub
 from .named_files import check_files, collecting, model_path
 from .networks.lora_args import LoraArgs, parse_lora_args
 from .networks.module_names import check_module, is_own
@@ -32,7 +34,6 @@ from .options.dataset_checks import check_plans
 from .options.dataset_file import dataset_plans
 from .options.dataset_plan import DatasetPlan
 from .options.model import AttentionOptions, ModelOptions
-from .formats.nearest import nearest
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
 from .options.optimizer_checks import check_optimizer
@@ -57,6 +58,8 @@ class Asker:
         trains_here: this interpreter will train, so that what is not installed here is missing.
         policy: where folders and pictures of the data may lie.
         scan: looks at the pictures, in place of `data.scan.scan` and with the same arguments.
+        fetch: brings a state that lies on the hub and gives the settings that name its folder; without it, such a
+            state is not looked into.
     """
 
     typed_at_shell: bool = True
@@ -64,6 +67,7 @@ class Asker:
     trains_here: bool = True
     policy: PathPolicy = ANYWHERE
     scan: Callable[..., Scan] | None = None
+    fetch: Callable[[Settings], Settings] | None = None
 
 
 AT_THE_SHELL = Asker()
@@ -113,6 +117,7 @@ def examine(
     lora = _check_network(settings, command.blocks, asker.typed_at_shell, problems)
     base = _check_base_model(settings[ModelOptions], command.bases, problems)
     check_files(settings, base, lora, problems)
+    check_hub(settings, problems)
     if asker.trains_here:
         _check_packages(settings, problems)
     plans = dataset_plans(settings, problems, asker.policy)
@@ -125,8 +130,19 @@ def examine(
         problems.errors = [error for error in problems.errors if not isinstance(error, EnvironmentProblem)]
     if not problems.errors:
         # Pictures that cannot be read, for one, are other pictures than those of the state.
-        collecting(problems, lambda: check_resume(settings, found.fingerprint, asker.processes))
+        settings = _with_checked_state(settings, found, asker, problems)
     return Preflight(settings, plans, found, counts, base, lora)
+
+
+def _with_checked_state(settings: Settings, found: Scan, asker: Asker, problems: Problems) -> Settings:
+    """The settings, with a state that lay on the hub brought here, once the run is found to go on from it."""
+    try:
+        here = asker.fetch(settings) if asker.fetch else settings
+        check_resume(here, found.fingerprint, asker.processes)
+    except UserError as problem:
+        problems.add(problem)
+        return settings
+    return here
 
 
 def examine_all(
@@ -172,6 +188,7 @@ def _check_network(
     collecting(problems, lambda: check_module(module, typed_at_shell=typed_at_shell))
     if not is_own(module):
         _check_format(settings[SavingOptions], problems)
+        _refuse_eight_bits(settings[ModelOptions], str(module), problems)
         return None
     lora = parse_lora_args(
         options.network_args,
@@ -187,6 +204,14 @@ def _check_network(
             f"--network_args: LoRA+ ratios do not go together with {name}, which has one rate for everything."
         )
     return lora
+
+
+def _refuse_eight_bits(options: ModelOptions, module: str, problems: Problems) -> None:
+    """Networks of other packages compute with the base's weights themselves, which float8 is not made for."""
+    for name in ("fp8_base", "fp8_base_unet"):
+        if getattr(options, name):
+            what = f"It works with networks.lora only, not with {module}."
+            problems.add(UsageError(where=f"--{name}", what=what, fix="Leave one of them out."))
 
 
 def _check_format(saving: SavingOptions, problems: Problems) -> None:

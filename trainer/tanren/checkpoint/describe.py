@@ -185,8 +185,6 @@ def _from_facts(facts: RunFacts, scan: Scan, names: BaseNames) -> dict[str, str]
         "ss_v2": names.v2,
         "ss_base_model_version": names.base_model_version,
         "ss_sd_scripts_commit_hash": "(unknown)",
-        "ss_fp8_base": False,
-        "ss_fp8_base_unet": False,
     }
     return {name: str(value) for name, value in values.items()}
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..errors import EnvironmentProblem
 from ..events import Report
-from ..families.base import Placement
+from ..families.base import Model, Placement
+from ..models import eight_bit
 from ..options.model import ModelOptions
 from ..options.training import TrainingOptions
 
+DEVICES_WITH_FLOAT8 = ("cpu", "cuda")
 DTYPES = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -68,6 +71,30 @@ def choose_precision(training: TrainingOptions, device: torch.device, report: Re
 
 
 def place(precision: Precision, model: ModelOptions) -> Placement:
-    """Where and how the frozen parts live."""
+    """Where and how the frozen parts live.
+
+    Raises:
+        EnvironmentProblem: the device has no float8.
+    """
     vae_dtype = torch.float32 if model.no_half_vae else precision.compute
-    return Placement(precision.device, precision.compute, vae_dtype)
+    unet, text = model.fp8_base or model.fp8_base_unet, model.fp8_base
+    if unet and precision.device.type not in DEVICES_WITH_FLOAT8:
+        raise EnvironmentProblem(
+            where="--fp8_base" if text else "--fp8_base_unet",
+            what=f"The device {precision.device.type} has no 8-bit numbers.",
+            fix="Leave the option out.",
+        )
+    return Placement(precision.device, precision.compute, vae_dtype, unet, text)
+
+
+def keep_whole(placement: Placement) -> Placement:
+    """The same with all weights in the compute dtype, for models that something is merged into before they shrink."""
+    return replace(placement, unet_in_eight_bits=False, text_in_eight_bits=False)
+
+
+def shrink_weights(model: Model, placement: Placement) -> None:
+    """Round to 8 bits what the placement says, as loading would have done; what is in 8 bits already stays."""
+    if placement.unet_in_eight_bits:
+        eight_bit.shrink(model.denoiser, eight_bit.of_unet)
+    for encoder in model.text_encoders if placement.text_in_eight_bits else ():
+        eight_bit.shrink(encoder, eight_bit.of_text_encoder)

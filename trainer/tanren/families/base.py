@@ -18,11 +18,17 @@ from ..options.spec import Settings
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the frozen model lives and in which dtype it computes."""
+    """Where the frozen model lives and in which dtype it computes.
+
+    Args:
+        unet_in_eight_bits, text_in_eight_bits: weights that are kept as float8 and cast when they are used.
+    """
 
     device: torch.device
     dtype: torch.dtype
     vae_dtype: torch.dtype
+    unet_in_eight_bits: bool = False
+    text_in_eight_bits: bool = False
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,13 @@ def load(settings: Settings, placement: Placement, report: Report) -> Model:
     with report.phase("load", total=3) as phase:
         source = open_model(options, SD_BASES, report)
         unet_part, (text_part,), vae_part = unet_of(source), text_encoders_of(source), vae_of(source, options)
-        text_encoder = build_text_encoder(text_part, placement.device, placement.dtype, report)
+        text_encoder = build_text_encoder(
+            text_part, placement.device, placement.dtype, report, eight_bits=placement.text_in_eight_bits
+        )
         phase.advance()
         vae = build_vae(vae_part, placement.device, placement.vae_dtype, report)
         phase.advance()
-        unet = build_unet(unet_part, placement.device, placement.dtype, report)
+        unet = build_unet(unet_part, placement.device, placement.dtype, report, eight_bits=placement.unet_in_eight_bits)
         phase.advance()
     _check_clip_skip(options, text_encoder)
     choose_attention(unet, settings[AttentionOptions], placement.device, report)

@@ -45,13 +45,15 @@ def load(settings: Settings, placement: Placement, report: Report) -> Model:
     with report.phase("load", total=4) as phase:
         source = open_model(options, SDXL_BASES, report)
         unet_part, (first, second), vae_part = unet_of(source), text_encoders_of(source), vae_of(source, options)
-        text_encoders = [build_text_encoder(first, placement.device, placement.dtype, report)]
-        phase.advance()
-        text_encoders.append(build_projecting_encoder(second, placement.device, placement.dtype, report))
-        phase.advance()
+        text_encoders = []
+        for build, part in ((build_text_encoder, first), (build_projecting_encoder, second)):
+            text_encoders.append(
+                build(part, placement.device, placement.dtype, report, eight_bits=placement.text_in_eight_bits)
+            )
+            phase.advance()
         vae = build_vae(vae_part, placement.device, placement.vae_dtype, report)
         phase.advance()
-        unet = build_unet(unet_part, placement.device, placement.dtype, report)
+        unet = build_unet(unet_part, placement.device, placement.dtype, report, eight_bits=placement.unet_in_eight_bits)
         phase.advance()
     choose_attention(unet, settings[AttentionOptions], placement.device, report)
     schedule = NoiseSchedule.stable_diffusion().to(placement.device)

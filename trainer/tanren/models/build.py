@@ -18,33 +18,41 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from ..errors import ModelFileError
 from ..events import Report
-from . import text_keys
+from . import eight_bit, text_keys
 from .configs import arguments_for
+from .frozen import STORED
 from .source import Component
 
 SHOWN_NAMES = 5
 
 
-def build_unet(part: Component, device: torch.device, dtype: torch.dtype, report: Report) -> nn.Module:
-    """The frozen U-Net of a component."""
+def build_unet(
+    part: Component, device: torch.device, dtype: torch.dtype, report: Report, *, eight_bits: bool = False
+) -> nn.Module:
+    """The frozen U-Net of a component; with `eight_bits` its large weights are float8 from the moment they are read."""
     arguments = arguments_for(UNet2DConditionModel.__init__, part.config, str(part.file.path))
-    return _built(lambda: UNet2DConditionModel(**arguments), part, part.tensors, device, dtype, report)
+    small = eight_bit.of_unet if eight_bits else None
+    return _built(lambda: UNet2DConditionModel(**arguments), part, device, dtype, report, small)
 
 
 def build_vae(part: Component, device: torch.device, dtype: torch.dtype, report: Report) -> nn.Module:
     """The frozen autoencoder of a component."""
     arguments = arguments_for(AutoencoderKL.__init__, part.config, str(part.file.path))
-    return _built(lambda: AutoencoderKL(**arguments), part, part.tensors, device, dtype, report)
+    return _built(lambda: AutoencoderKL(**arguments), part, device, dtype, report)
 
 
-def build_text_encoder(part: Component, device: torch.device, dtype: torch.dtype, report: Report) -> nn.Module:
-    """The frozen CLIP text encoder of a component."""
-    return _text_encoder(CLIPTextModel, part, device, dtype, report)
+def build_text_encoder(
+    part: Component, device: torch.device, dtype: torch.dtype, report: Report, *, eight_bits: bool = False
+) -> nn.Module:
+    """The frozen CLIP text encoder of a component; with `eight_bits` its layers' matrices are float8."""
+    return _text_encoder(CLIPTextModel, part, device, dtype, report, eight_bits)
 
 
-def build_projecting_encoder(part: Component, device: torch.device, dtype: torch.dtype, report: Report) -> nn.Module:
+def build_projecting_encoder(
+    part: Component, device: torch.device, dtype: torch.dtype, report: Report, *, eight_bits: bool = False
+) -> nn.Module:
     """The same with the projection of its pooled state."""
-    return _text_encoder(CLIPTextModelWithProjection, part, device, dtype, report)
+    return _text_encoder(CLIPTextModelWithProjection, part, device, dtype, report, eight_bits)
 
 
 def _text_encoder(
@@ -53,13 +61,15 @@ def _text_encoder(
     device: torch.device,
     dtype: torch.dtype,
     report: Report,
+    eight_bits: bool,
 ) -> nn.Module:
     arguments = arguments_for(CLIPTextConfig.__init__, part.config, str(part.file.path))
     model = _on_meta(lambda: kind(CLIPTextConfig(**arguments)), part)
     # Whatever level of names this version of transformers has.
     theirs = {text_keys.without_hf_level(name): name for name in model.state_dict()}
     tensors = {theirs.get(name, name): tensor for name, tensor in part.tensors.items()}
-    give_weights(model, part, tensors, device, dtype, report)
+    small = eight_bit.of_text_encoder if eight_bits else None
+    give_weights(model, part, tensors, device, dtype, report, small)
     for name, buffer in list(model.named_buffers()):
         if name.endswith("position_ids"):
             holder = model.get_submodule(name.rpartition(".")[0])
@@ -71,13 +81,13 @@ def _text_encoder(
 def _built(
     make: Callable[[], Any],
     part: Component,
-    tensors: Mapping[str, Tensor],
     device: torch.device,
     dtype: torch.dtype,
     report: Report,
+    in_eight_bits: eight_bit.Choice | None = None,
 ) -> nn.Module:
     model = _on_meta(make, part)
-    give_weights(model, part, tensors, device, dtype, report)
+    give_weights(model, part, part.tensors, device, dtype, report, in_eight_bits)
     return model
 
 
@@ -109,6 +119,7 @@ def give_weights(
     device: torch.device,
     dtype: torch.dtype,
     report: Report,
+    in_eight_bits: eight_bit.Choice | None = None,
 ) -> None:
     """Make tensors the frozen parameters of a model that stands on the meta device.
 
@@ -116,6 +127,7 @@ def give_weights(
         model: its floating tensors become `dtype` on `device`.
         part: where the tensors come from, for messages.
         tensors: by the model's own names; a shape may differ by trailing ones (1x1 convolution against linear layer).
+        in_eight_bits: which of them become float8 instead.
 
     Raises:
         ModelFileError: names are missing or shapes differ; the first ones are listed.
@@ -140,11 +152,17 @@ def give_weights(
         report.warning(
             f"{part.file.path.name}: {len(unknown)} tensors of the {part.title} are not used: {_first(unknown)}."
         )
-    placed = {name: part.file.place(tensors[name].reshape(shape), device, dtype) for name, shape in wanted.items()}
+    placed = {
+        name: part.file.place(
+            tensors[name].reshape(shape), device, STORED if in_eight_bits and in_eight_bits(name, shape) else dtype
+        )
+        for name, shape in wanted.items()
+    }
     part.file.check_unchanged()
     model.load_state_dict(placed, strict=True, assign=True)
     model.requires_grad_(False)
     model.eval()
+    eight_bit.teach_layers(model)
 
 
 def _without_ones(shape: torch.Size | tuple[int, ...]) -> tuple[int, ...]:

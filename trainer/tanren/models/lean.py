@@ -21,6 +21,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
+from .frozen import FrozenConv2d
 from .gated_gelu import GatedGelu
 
 aten = torch.ops.aten
@@ -132,39 +133,6 @@ def _is_ordinary(attn: Attention, hidden_states: Tensor) -> bool:
     extras = (attn.spatial_norm, attn.group_norm, attn.norm_q, attn.norm_k, attn.norm_cross)
     changes_result = attn.residual_connection or attn.rescale_output_factor != 1
     return hidden_states.dim() == 3 and not changes_result and not any(extra is not None and extra for extra in extras)
-
-
-class FrozenConv2d(torch.autograd.Function):
-    """Conv2d whose weight and bias have no gradient: the backward pass needs the weight and x's layout, not x."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: tuple[int, ...],
-        padding: tuple[int, ...],
-        dilation: tuple[int, ...],
-        groups: int,
-    ) -> Tensor:
-        """(B, in, H, W) -> (B, out, H', W')."""
-        ctx.save_for_backward(weight)
-        ctx.layout = x.size(), x.stride(), x.dtype
-        ctx.geometry = stride, padding, dilation, False, [0, 0], groups
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradient of x for `grad` (B, out, H', W')."""
-        (weight,) = ctx.saved_tensors
-        size, stride, dtype = ctx.layout
-        # Only shape and strides of this tensor are looked at; its memory is never touched.
-        layout = torch.empty_strided(size, stride, dtype=grad.dtype, device=grad.device)
-        grad_x, _, _ = aten.convolution_backward(
-            grad, layout, weight.to(grad.dtype), None, *ctx.geometry, (True, False, False)
-        )
-        return grad_x.to(dtype), *[None] * 6
 
 
 class GroupNormSilu(torch.autograd.Function):

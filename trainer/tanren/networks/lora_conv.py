@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .lora_linear import LoraLinear, compute_dtype
+from ..models.frozen import compute_dtype
+from .lora_linear import LoraLinear
 
 ONE_BY_ONE: dict[str, Any] = {
     "bias_sizes": None,

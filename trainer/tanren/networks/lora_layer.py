@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..models.eight_bit import is_own_forward
 from ..models.gated_gelu import GatedGelu
 from .lora_conv import lora_conv2d
 from .lora_linear import LoraLinear
@@ -28,7 +29,7 @@ PER_SIDE = ("stride", "padding", "dilation")
 
 def takes_one_node(leaf: nn.Module) -> bool:
     """True for an ordinary frozen Linear or Conv2d whose forward nobody else has replaced."""
-    if type(leaf) not in (nn.Linear, nn.Conv2d) or "forward" in leaf.__dict__:
+    if type(leaf) not in (nn.Linear, nn.Conv2d) or not is_own_forward(leaf):
         return False
     if isinstance(leaf, nn.Conv2d) and (leaf.groups != 1 or leaf.padding_mode != "zeros" or leaf.padding == "same"):
         return False

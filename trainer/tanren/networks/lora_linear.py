@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..models.frozen import compute_dtype
 from ..models.gated_gelu import gated_gelu, gated_gelu_backward
 
 
@@ -68,11 +69,3 @@ class LoraLinear(torch.autograd.Function):
         if ctx.needs_input_grad[4]:
             grad_up = torch.addmm(up, grad.t(), hidden, beta=0, alpha=scale).to(ctx.up_dtype)
         return grad_x, None, None, grad_down, grad_up, None, None, None
-
-
-def compute_dtype(x: Tensor, weight: Tensor) -> torch.dtype:
-    """Dtype to compute in: autocast's where it is on, else that of the frozen weight."""
-    kind = x.device.type
-    if torch.is_autocast_enabled(kind) and weight.dtype is not torch.float64:
-        return torch.get_autocast_dtype(kind)
-    return weight.dtype

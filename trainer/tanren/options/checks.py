@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import Problems, UsageError, UserError
+from ..formats.nearest import nearest
 from ..paths import check_created_name
 from .dataset import DatasetOptions
 from .loss import LossOptions
 from .model import ModelOptions
-from ..formats.nearest import nearest
 from .network import NetworkOptions
 from .optimizer import OptimizerOptions
 from .rates import leaves_text_encoders_out, text_encoder_rates
@@ -81,6 +81,15 @@ def _trained_precision(settings: Settings, problems: Problems) -> None:
         if getattr(training, f"full_{precision}") and training.mixed_precision != precision:
             what = f"It needs --mixed_precision {precision}, which is {training.mixed_precision}."
             problems.add(UsageError(where=f"--full_{precision}", what=what, fix=f"Set --mixed_precision {precision}."))
+
+
+def _frozen_precision(settings: Settings, problems: Problems) -> None:
+    """V21."""
+    model, precision = settings[ModelOptions], settings[TrainingOptions].mixed_precision
+    for name in ("fp8_base", "fp8_base_unet"):
+        if getattr(model, name) and precision == "no":
+            what = "Weights in 8 bits are cast to half precision to compute, and --mixed_precision is no."
+            problems.add(UsageError(where=f"--{name}", what=what, fix="Set --mixed_precision bf16 or fp16."))
 
 
 def _something_is_trained(settings: Settings, problems: Problems) -> None:
@@ -191,6 +200,7 @@ CHECKS: tuple[Callable[[Settings, Problems], None], ...] = (
     _needed,
     _clip_skip_of_v2,
     _trained_precision,
+    _frozen_precision,
     _something_is_trained,
     _timesteps,
     _caption_encoding,

@@ -10,11 +10,7 @@ from collections.abc import Iterable
 ABSENT = "It is known from sd-scripts, but not in this version."
 
 _NOT_IN_THIS_VERSION = """
-    fp8_base fp8_base_unet blocks_to_swap split_mode dataset_class
-    huggingface_repo_id huggingface_repo_type huggingface_path_in_repo huggingface_token huggingface_repo_visibility
-    save_state_to_huggingface resume_from_huggingface async_upload
-    deepspeed zero_stage offload_optimizer_device offload_optimizer_nvme_path offload_param_device
-    offload_param_nvme_path zero3_init_flag zero3_save_16bit_model fp16_master_weights_and_gradients
+    blocks_to_swap split_mode dataset_class
 """
 
 _OF_OTHER_COMMANDS = {

@@ -59,6 +59,19 @@ class ModelOptions:
         label="Load without memory mapping",
         level="expert",
     )
+    fp8_base: bool = option(
+        False,
+        "Keep the frozen weights of U-Net and text encoders in 8 bits (float8), half the memory of fp16; needs "
+        "--mixed_precision fp16 or bf16.",
+        label="Base model in 8 bits",
+        saved_as="ss_fp8_base",
+    )
+    fp8_base_unet: bool = option(
+        False,
+        "Keep the frozen weights of the U-Net alone in 8 bits (float8); needs --mixed_precision fp16 or bf16.",
+        label="U-Net in 8 bits",
+        saved_as="ss_fp8_base_unet",
+    )
     lowram: bool = option(
         False,
         "Load models straight to the GPU, for machines with less memory than GPU memory.",

@@ -13,8 +13,8 @@ from ..engine.caching import cache_inputs
 from ..engine.continuing import start_position
 from ..engine.learner import Learner, check_learning
 from ..engine.loop import fit
-from ..engine.precision import choose_precision, place
-from ..engine.processes import start_processes
+from ..engine.precision import choose_precision, keep_whole, place, shrink_weights
+from ..engine.processes import Processes
 from ..engine.results import make_saver
 from ..engine.run import Run
 from ..engine.setup import choose_seed, count_run, make_previews, prepare_model
@@ -34,7 +34,7 @@ from ..options.training import TrainingOptions
 TRACKER = "network_train"
 
 
-def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
+def run(family: Family, settings: Settings, scan: Scan, report: Report, processes: Processes) -> None:
     """Train a LoRA as the settings say.
 
     Raises:
@@ -43,13 +43,15 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report) -> None:
     """
     check_learning(settings)
     training = settings[TrainingOptions]
-    processes = start_processes(training)
     seed = choose_seed(training, processes, state_to_resume(settings))
     precision = choose_precision(training, processes.device, report)
 
-    model = family.load(settings, place(precision, settings[ModelOptions]), report)
+    placement = place(precision, settings[ModelOptions])
+    is_merged = bool(settings[NetworkOptions].base_weights)
+    model = family.load(settings, keep_whole(placement) if is_merged else placement, report)
     for note in merge_base_weights(model, settings[NetworkOptions], load_weights):
         report.note(note)
+    shrink_weights(model, placement)
     network = attach_network(model, settings[NetworkOptions], seed, load_weights)
     for note in network.notes:
         report.note(note)
