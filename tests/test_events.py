@@ -20,11 +20,3 @@ def test_a_stop_while_samples_are_drawn_waits_for_the_loop_that_saves():
         phase.advance()
         assert report.is_asked_to_stop()
     assert report.asked() == {"stop", "save"}
-
-
-def test_a_process_that_others_wait_for_does_not_leave_them_in_the_middle_of_a_phase():
-    report = Report(asked=lambda: {"stop"}, is_alone=False)
-
-    with report.phase("cache latents", 3) as phase:
-        phase.advance()
-    assert report.asked() == {"stop"}

@@ -1,16 +1,20 @@
 import re
+import sys
 from contextlib import contextmanager
 
 import pytest
 import torch
 from objectives.tiny_family import tiny_model, tiny_network
 from PIL import Image
+from several import run_several
 from tanren.engine.previews import Previews
 from tanren.engine.processes import Processes
 from tanren.engine.sampling import Picture, draw_picture, picture_of
+from tanren.engine.together import joined
 from tanren.errors import NumericError
 from tanren.events import Report
 from tanren.formats.sample_prompts import SamplePrompt
+from tanren.options.distributed import ORDINARY
 from tanren.options.sampling import SamplingOptions
 
 SMALL = {"width": 64, "height": 64, "sample_steps": 3}
@@ -83,10 +87,15 @@ def test_nothing_is_due_without_an_option(tmp_path):
     assert names(tmp_path) == ["mine_000001_00_TIME.png", "mine_000001_01_TIME.png"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the gloo back end, and forks")
 def test_each_process_draws_its_share(tmp_path):
-    setup = Setup(tmp_path, given=prompts(5), processes=Processes(CPU, index=1, count=2))
-    setup.previews.maybe(step=1, epoch=0, on_request=True)
-    assert [event["index"] for event in setup.told("sample")] == [1, 3]
+    def draw(index):
+        with joined(ORDINARY, Report(), give_up=print) as processes:
+            setup = Setup(tmp_path, given=prompts(5), processes=processes)
+            setup.previews.maybe(step=1, epoch=0, on_request=True)
+            return [event["index"] for event in setup.told("sample")]
+
+    assert run_several(draw) == [[0, 2, 4], [1, 3]]
 
 
 def test_the_event_names_file_prompt_and_seed(tmp_path):

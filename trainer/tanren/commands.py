@@ -13,6 +13,7 @@ from .options.blocks import SD_BLOCKS, SDXL_BLOCKS, BlockLayout
 from .options.caching import CachingOptions
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
+from .options.distributed import DistributedOptions
 from .options.job import JobOptions
 from .options.loss import LossOptions
 from .options.model import AttentionOptions, ModelOptions
@@ -52,6 +53,7 @@ NETWORK_GROUPS = (ModelOptions, DatasetOptions, NetworkOptions, OptimizerOptions
 RUN_GROUPS = (
     SchedulerOptions,
     TrainingOptions,
+    DistributedOptions,
     CachingOptions,
     AttentionOptions,
     LossOptions,

@@ -41,6 +41,7 @@ from .memory_hints import memory_problem
 from .models.hub import is_hub_id
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
+from .options.distributed import DistributedOptions
 from .options.job import JobOptions
 from .options.model import ModelOptions
 from .options.parse import ParsedRun, config_path, effective_config, parse, parse_spec
@@ -74,27 +75,11 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
             print(help_text(chosen.title, chosen.groups, f"{command}.py"), flush=True)
         return 0
     session = Session(command)
-    code, reason, problem = 0, "", None
     try:
         session.run(words)
-    except UserError as error:
-        code, reason, problem = error.code, error.what, error
-        session.report.problem(error)
-        # What the settings lack, every process of a run finds; one of them says it.
-        if session.is_training or is_main_process():
-            _show(error)
-            session.keep_full_list(error)
-    except StoppedOnRequest as error:
-        code, reason = error.code, str(error) or "Stopped on request; what is needed to go on was saved."
-        log.warning("%s", reason)
-    except KeyboardInterrupt:
-        code, reason = INTERRUPTED, "Interrupted."
-        log.error("%s", reason)
-    except Exception as error:
-        # The last line of defence: whatever arrives here is a fault of ours.
-        code, reason = FAULT, f"Internal fault: {error!r}"
-        log.exception("This is a fault of the trainer, not of your settings. Please report it with these lines:")
-    return session.close(code, reason, problem)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence tells every kind
+        return session.fail(error)
+    return session.close(0, "", None)
 
 
 class Session:
@@ -103,8 +88,8 @@ class Session:
     def __init__(self, command: str) -> None:
         self.command = command
         self.chosen = COMMANDS[command]
-        self.signals = StopOnSignal()
-        self.report = Report(asked=self.signals.asked, is_alone=process_count() == 1)
+        self.signals = StopOnSignal(is_launched=process_count() > 1)
+        self.report = Report(asked=self.signals.asked)
         self._job: RunningJob | None = None
         self._output_lock: Lock | None = None
         # Held until the process is gone, and with it what it keeps in the device's memory.
@@ -137,6 +122,29 @@ class Session:
         self.is_training = True
         with self.signals, terminal.bars():
             self._train(found)
+
+    def fail(self, error: BaseException) -> int:
+        """Tell why the run ended, close it, and return the exit code."""
+        problem: UserError | None = None
+        if isinstance(error, UserError):
+            code, reason, problem = error.code, error.what, error
+            self.report.problem(error)
+            # What the settings lack, every process of a run finds; one of them says it.
+            if self.is_training or is_main_process():
+                _show(error)
+                self.keep_full_list(error)
+        elif isinstance(error, StoppedOnRequest):
+            code, reason = error.code, str(error) or "Stopped on request; what is needed to go on was saved."
+            log.warning("%s", reason)
+        elif isinstance(error, KeyboardInterrupt):
+            code, reason = INTERRUPTED, "Interrupted."
+            log.error("%s", reason)
+        else:
+            # Whatever else arrives here is a fault of ours.
+            code, reason = FAULT, f"Internal fault: {error!r}"
+            text = "This is a fault of the trainer, not of your settings. Please report it with these lines:"
+            log.error(text, exc_info=error)
+        return self.close(code, reason, problem)
 
     def close(self, code: int, reason: str, problem: UserError | None) -> int:
         """Write how the run ended, free its locks, and return the exit code."""
@@ -228,13 +236,19 @@ class Session:
         self.report.tell("phase", name="import", done=0, total=None)
         family = import_part(self.chosen.family).FAMILY
         recipe = import_part(self.chosen.recipe)
-        try:
-            recipe.run(family, found.settings, found.scan, self.report)
-        except (MemoryError, RuntimeError) as error:
-            problem = memory_problem(error, found.settings)
-            if problem is None:
-                raise
-            raise problem from error
+        together = import_part(".engine.together")
+        with together.joined(found.settings[DistributedOptions], self.report, self._give_up) as processes:
+            try:
+                recipe.run(family, found.settings, found.scan, self.report, processes)
+            except (MemoryError, RuntimeError) as error:
+                problem = memory_problem(error, found.settings)
+                if problem is None:
+                    raise
+                raise problem from error
+
+    def _give_up(self, error: Exception) -> None:
+        """End at once, from another thread: the training waits for a process that is gone, and cannot be woken."""
+        os._exit(self.fail(error))
 
 
 def _output_name(saving: SavingOptions) -> str:

@@ -38,7 +38,7 @@ class Phase:
         """
         self.done += count
         self._tell()
-        if self.name in BEFORE_TRAINING and self._report.is_alone and self._report.is_asked_to_stop():
+        if self.name in BEFORE_TRAINING and self._report.is_asked_to_stop():
             raise StoppedOnRequest("Stopped before the training went on: nothing new was learnt that could be saved.")
 
     def _tell(self) -> None:
@@ -51,16 +51,12 @@ class Report:
     Args:
         sinks: get every event.
         asked: requests that came in since its last call.
-        is_alone: no other process of the run waits for this one, which may therefore end in the middle of a phase.
     """
 
-    def __init__(
-        self, sinks: Sequence[Sink] = (), asked: Callable[[], set[str]] = set, *, is_alone: bool = True
-    ) -> None:
+    def __init__(self, sinks: Sequence[Sink] = (), asked: Callable[[], set[str]] = set) -> None:
         self._sinks = list(sinks)
         self._asked = asked
         self._waiting: set[str] = set()
-        self.is_alone = is_alone
 
     def add_sink(self, sink: Sink) -> None:
         """Listen to all further events."""

@@ -16,6 +16,7 @@ from typing import Any
 from .. import __version__
 from ..errors import ResumeError
 from ..options.config import ConfigOptions
+from ..options.distributed import DistributedOptions
 from ..options.job import JobOptions
 from ..options.sampling import SamplingOptions
 from ..options.saving import MetadataOptions, ResumeOptions, SavingOptions
@@ -31,6 +32,7 @@ FREE_GROUPS = (
     ConsoleOptions,
     ConfigOptions,
     JobOptions,
+    DistributedOptions,
 )
 FREE_OPTIONS = frozenset(
     (
@@ -41,7 +43,7 @@ FREE_OPTIONS = frozenset(
         # How fast, not what.
         *("max_data_loader_n_workers", "persistent_data_loader_workers", "lowram", "highvram", "vae_batch_size"),
         *("disable_mmap_load_safetensors", "tokenizer_cache_dir", "cache_latents_to_disk", "skip_cache_check"),
-        *("cache_text_encoder_outputs_to_disk", "ddp_timeout", "validate_every_n_steps", "validate_every_n_epochs"),
+        *("cache_text_encoder_outputs_to_disk", "validate_every_n_steps", "validate_every_n_epochs"),
         *("max_validation_steps", "debug_dataset", "cache_info"),
     )
 )
@@ -110,7 +112,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[Difference]:
     found = [
         Difference(name, _shown(before.settings, name), _shown(now.settings, name))
         for name in sorted({*before.settings, *now.settings})
-        if _shown(before.settings, name) != _shown(now.settings, name)
+        if _value(before.settings, name) != _value(now.settings, name)
     ]
     for name in ("data", "base_model", "vae", "processes", "device", "precision"):
         old, new = str(getattr(before, name)), str(getattr(now, name))
@@ -163,6 +165,10 @@ def _decisive(settings: Settings) -> dict[str, Any]:
     return content
 
 
+def _value(settings: dict[str, Any], name: str) -> Any:
+    # A setting that one of the two versions does not know counts as one that is not set, a flag that is off too.
+    return settings.get(name) or None
+
+
 def _shown(settings: dict[str, Any], name: str) -> str:
-    # A setting that one of the two versions does not know counts as one that is not set.
     return json.dumps(settings.get(name), ensure_ascii=False)

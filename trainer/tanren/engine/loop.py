@@ -8,6 +8,7 @@ from contextlib import closing
 from ..errors import StoppedOnRequest
 from ..events import Report
 from ..options.dataset import DatasetOptions
+from ..options.distributed import DistributedOptions
 from ..options.network import NetworkOptions
 from ..options.optimizer import OptimizerOptions
 from ..options.spec import Settings
@@ -57,6 +58,7 @@ class Loop:
             seed=run.seed,
             max_grad_norm=settings[OptimizerOptions].max_grad_norm,
             scale_weight_norms=settings[NetworkOptions].scale_weight_norms,
+            distributed=settings[DistributedOptions],
         )
         self._rates: dict[int, Rates] = {}
         self._told_nan_latents = False
@@ -80,7 +82,8 @@ class Loop:
         return self.position.epoch < self.run.counts.num_epochs and not self.is_done
 
     def before(self) -> None:
-        """What happens once, before the first update."""
+        """What happens once, before the first update; loading takes some processes longer than others."""
+        self.run.processes.wait()
         if self.run.previews is not None and self.position.step == 0:
             self._sample(at_start=True)
 
@@ -138,7 +141,13 @@ class Loop:
         )
 
     def _answer_requests(self) -> None:
-        asked = self.run.processes.agree(self.report.asked())
+        asked = self.run.processes.agree(self.report.asked() | self.saver.due())
+        if "retry" in asked:
+            self._settle()
+            self.saver.save_now(self.position)
+        if "state" in asked:
+            self._settle()
+            self.saver.save_automatic_state(self.position)
         if "sample" in asked:
             self._sample(on_request=True)
         if "save" in asked:

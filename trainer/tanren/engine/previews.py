@@ -97,13 +97,17 @@ class Previews:
 
     def _draw_all(self, suffix: str, step: int) -> None:
         mine = list(enumerate(self.prompts))[self.processes.index :: self.processes.count]
-        if not mine:
-            return
+        if mine:
+            self._draw(mine, suffix, step)
+        # Those who draw less wait here, where waiting has no end, and not in the next update.
+        self.processes.wait()
+
+    def _draw(self, mine: Sequence[tuple[int, SamplePrompt]], suffix: str, step: int) -> None:
         with self.report.phase("sample", len(mine)) as phase, self._at_rest(), self.autocast():
             for index, prompt in mine:
                 self._draw_one(index, prompt, suffix, step, phase)
                 phase.advance()
-                if self.report.is_alone and self.report.is_asked_to_stop():
+                if self.report.is_asked_to_stop():
                     break
 
     def _draw_one(self, index: int, prompt: SamplePrompt, suffix: str, step: int, phase: Phase) -> None:

@@ -1,77 +1,136 @@
-"""One process or many: which device, who am I, and the average over all of them."""
+"""The processes of one run: which device, who am I, and what they tell each other while they train."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
+import torch.distributed as dist
 from torch import Tensor
 
-from ..options.training import TrainingOptions
+from ..errors import UsageError
+from .board import NO_BOARD, Board
 
 Value = TypeVar("Value")
+# What processes can agree on after every update.
+WORDS = ("stop", "save", "sample", "retry", "state")
+AS_LONG_AS_IT_TAKES = timedelta(days=7)
+
+
+class LostProcesses(Exception):
+    """A message did not reach every process: one of them is gone, or does not come."""
+
+
+def _nothing() -> None:
+    """A single process hears nobody."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of this run, as `accelerate launch`, `torchrun` or plain `python` started them."""
+    """The processes of this run, as `accelerate launch`, `torchrun` or plain `python` started them.
+
+    Numbers for the device travel through the group of the launcher; everything else goes from host to host, so that no
+    device is waited for.
+
+    Args:
+        device: of this process.
+        index, count: which one this is, and of how many; number 0 is the main one.
+        hosts: group for messages between hosts; None is the launcher's group, which reaches them on CPUs.
+        patience: how long to wait for a process that lives and is not here yet.
+        board: where processes leave what they have to say.
+        hear: passes on what the others have said; the main process listens.
+    """
 
     device: torch.device
     index: int = 0
     count: int = 1
+    hosts: dist.ProcessGroup | None = None
+    patience: timedelta = AS_LONG_AS_IT_TAKES
+    board: Board = field(default=NO_BOARD, repr=False)
+    hear: Callable[[], None] = field(default=_nothing, repr=False)
 
     @property
     def is_main(self) -> bool:
         """True for the only process that writes."""
         return self.index == 0
 
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes, in one message per dtype."""
-        if self.count == 1 or not tensors:
-            return
-        # A set's order differs from process to process, and all must send the same message first.
-        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-            same = [tensor for tensor in tensors if tensor.dtype is dtype]
-            flat = torch.cat([tensor.reshape(-1) for tensor in same])
-            torch.distributed.all_reduce(flat)
+    def average(self, flat: Tensor) -> None:
+        """Replace the tensor by its mean over the processes."""
+        if self.count > 1:
+            with self._talking():
+                dist.all_reduce(flat)
             flat /= self.count
-            torch._foreach_copy_(same, [part.view_as(t) for part, t in zip(_split(flat, same), same, strict=True)])
+
+    def average_of(self, values: Sequence[float]) -> float:
+        """The mean of the numbers of all processes, which need not have equally many; NaN where there are none."""
+        sums = torch.tensor([sum(values), len(values)], dtype=torch.float64)
+        if self.count > 1:
+            with self._talking():
+                dist.all_reduce(sums, group=self.hosts)
+        return float(sums[0] / sums[1])
 
     def wait(self) -> None:
-        """Return when every process is here."""
-        if self.count > 1:
-            torch.distributed.barrier()
+        """Return when every process is here, however long that takes."""
+        if self.count == 1:
+            return
+        with self._talking():
+            dist.monitored_barrier(group=self.hosts, timeout=self.patience, wait_all_ranks=True)
+        self.hear()
 
     def from_main(self, value: Value) -> Value:
         """The main process's value, in every process."""
         if self.count == 1:
             return value
         box = [value]
-        torch.distributed.broadcast_object_list(box, src=0)
+        with self._talking():
+            dist.broadcast_object_list(box, src=0, group=self.hosts)
         return box[0]
 
+    def gather(self, value: Value) -> list[Value]:
+        """Everybody's value, in the order of the processes."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        with self._talking():
+            dist.all_gather_object(values, value, group=self.hosts)
+        return values
+
     def agree(self, words: set[str]) -> set[str]:
-        """The union of everybody's words, the same in every process."""
+        """The union of everybody's words, of those in WORDS; the same in every process."""
         if self.count == 1:
             return words
-        heard: list[set[str]] = [set() for _ in range(self.count)]
-        torch.distributed.all_gather_object(heard, words)
-        return set().union(*heard)
+        said = torch.tensor([word in words for word in WORDS], dtype=torch.uint8)
+        heard = self.any_of(said)
+        self.hear()
+        return {word for word, is_said in zip(WORDS, heard.tolist(), strict=True) if is_said}
+
+    def any_of(self, flags: Tensor) -> Tensor:
+        """Flags, uint8 on the CPU, that are set in any process."""
+        if self.count > 1:
+            with self._talking():
+                dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.hosts)
+        return flags
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        self.board.arrivals += 1
+        try:
+            yield
+        except RuntimeError as error:
+            # Every kind of a failed message is one; which process is the cause is found out where the run ends.
+            raise LostProcesses(str(error)) from error
 
 
-def start_processes(training: TrainingOptions) -> Processes:
-    """Join the process group that the launcher prepared, if any, and take this process's device."""
-    handlers = []
-    if training.ddp_timeout:
-        handlers.append(InitProcessGroupKwargs(timeout=timedelta(minutes=training.ddp_timeout)))
-    # Precision is ours; what accelerate's own configuration says about it can only fail here.
-    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=handlers)
-    return Processes(accelerator.device, accelerator.process_index, accelerator.num_processes)
+def refuse_several(processes: Processes, option: str, because: str) -> None:
+    """Raise when several processes train and an option does not go together with that.
 
-
-def _split(flat: Tensor, like: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return flat.split([tensor.numel() for tensor in like])
+    Raises:
+        UsageError: it does not.
+    """
+    if processes.count > 1:
+        what = f"It does not go together with several processes, and {processes.count} were started: {because}."
+        raise UsageError(where=f"--{option}", what=what, fix=f"Leave --{option} out, or start one process.")

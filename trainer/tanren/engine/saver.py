@@ -59,23 +59,28 @@ class Saver:
         self._automatic = _finished_states(job_dir)
         self._retries = list(RETRY_AFTER_SECONDS)
         self._retry_at: float | None = None
-        self._waits_for_retry = False
 
     def after_step(self, position: Position, *, settled: Callable[[], None]) -> None:
         """Save what is due after an update; `settled` reads back all numbers first, so that the state holds them."""
-        if self._retry_is_due() or names.saves_after_step(self.options, position.step):
+        if names.saves_after_step(self.options, position.step):
             settled()
             self._save(position, step=position.step)
-        if self._automatic_state_is_due():
-            settled()
-            self._save_automatic_state(position)
+
+    def due(self) -> set[str]:
+        """What is due by the clock: "retry" of a save that failed, and an automatic "state".
+
+        The clocks of the processes differ, so they agree on it before one of them acts.
+        """
+        now = time.monotonic()
+        words = {"retry"} if self._retry_at is not None and now >= self._retry_at else set()
+        return words | ({"state"} if self._job_dir is not None and now >= self._state_due else set())
 
     def after_epoch(self, position: Position) -> None:
         """Save what is due after an epoch; `position.epoch` is the number of completed epochs."""
         if names.saves_after_epoch(self.options, position.epoch, self.num_epochs):
             self._save(position, epoch=position.epoch)
         if self._job_dir is not None and position.epoch < self.num_epochs:
-            self._save_automatic_state(position)
+            self.save_automatic_state(position)
 
     def save_now(self, position: Position) -> None:
         """Save because somebody asked."""
@@ -109,8 +114,6 @@ class Saver:
 
     def _save(self, position: Position, *, step: int | None = None, epoch: int | None = None) -> None:
         self._as_main(lambda: self._save_or_retry(position, step, epoch))
-        # Only the main process knows whether it worked.
-        self._waits_for_retry = self.processes.from_main(self._retry_at is not None)
 
     def _save_or_retry(self, position: Position, step: int | None, epoch: int | None) -> None:
         try:
@@ -169,19 +172,8 @@ class Saver:
                     with contextlib.suppress(OSError):
                         (self.folder / old).parent.rmdir()
 
-    def _retry_is_due(self) -> bool:
-        if not self._waits_for_retry:
-            return False
-        is_time = self._retry_at is not None and time.monotonic() >= self._retry_at
-        return "retry" in self.processes.agree({"retry"} if is_time else set())
-
-    def _automatic_state_is_due(self) -> bool:
-        if self._job_dir is None:
-            return False
-        due = {"state"} if time.monotonic() >= self._state_due else set()
-        return "state" in self.processes.agree(due)
-
-    def _save_automatic_state(self, position: Position) -> None:
+    def save_automatic_state(self, position: Position) -> None:
+        """What a job goes on from when it is killed."""
         self._state_due = time.monotonic() + SECONDS_BETWEEN_STATES
         assert self._job_dir is not None
         folder = self._automatic_folder(self._job_dir, position)

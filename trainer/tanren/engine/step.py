@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ..data.draws import draw_seed
 from ..networks.base import MaxNorm, TrainedNetwork
+from ..options.distributed import ORDINARY, DistributedOptions
+from .gradients import SharedGradients
 from .lr_schedules import RateSchedule
 from .precision import Precision
 from .processes import Processes
@@ -71,11 +73,18 @@ class TrainingStep:
         seed: int,
         max_grad_norm: float,
         scale_weight_norms: float | None,
+        distributed: DistributedOptions = ORDINARY,
     ) -> None:
         self.objective, self.network, self.optimizer, self.scheduler = objective, network, optimizer, scheduler
         self.precision, self.processes = precision, processes
         self.seed, self.max_grad_norm, self.scale_weight_norms = seed, max_grad_norm, scale_weight_norms
         self.parameters = list(network.trainable())
+        self.gradients = SharedGradients(
+            self.parameters,
+            processes,
+            as_views=distributed.ddp_gradient_as_bucket_view,
+            is_static=distributed.ddp_static_graph,
+        )
         self.scaler = scaler
         self.skips_on_device = precision.device.type == "cuda" and _takes_found_inf(optimizer)
 
@@ -83,7 +92,7 @@ class TrainingStep:
         """Update the network from the micro-batches of `group`; `step` is the number of updates before this one."""
         self.network.on_step_start()
         loss, nan_latents = self._accumulate(group, step)
-        self._reduce(loss)
+        self.gradients.average(loss)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         finite = torch.isfinite(norm) & torch.isfinite(loss)
@@ -92,7 +101,7 @@ class TrainingStep:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm, norm)
         self._update(finite)
         self.scheduler.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.gradients.clear()
         limit = self.scale_weight_norms
         max_norm = self.network.apply_max_norm(limit) if limit else None
         return StepTensors(loss, norm, finite, overflow, nan_latents, max_norm)
@@ -105,20 +114,14 @@ class TrainingStep:
             with self.precision.autocast(self.network.needs_autocast):
                 result = self.objective.loss(inputs.to(self.precision.device))
                 loss = result.loss / len(group)
-            self.scaler.scale(loss).backward()
+            self._backward(loss)
             total += loss.detach()
             if result.nan_latents is not None:
                 nan_latents += result.nan_latents
         return total, nan_latents
 
-    def _reduce(self, loss: Tensor) -> None:
-        if self.processes.count == 1:
-            return
-        for parameter in self.parameters:
-            # Module dropout can leave a layer without a gradient in one process only.
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.processes.average([loss, *(p.grad for p in self.parameters if p.grad is not None)])
+    def _backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss).backward()
 
     def _has_room_below(self) -> Tensor:
         """Whether the loss scale of this step is still at least 1; never without scaling."""

@@ -9,7 +9,7 @@ from .run import Run
 
 
 class Validation:
-    """Runs the validation batches when they are due and tells the mean loss."""
+    """Runs the validation batches when they are due, shared out among the processes, and tells their mean loss."""
 
     def __init__(self, run: Run, options: DatasetOptions, report: Report) -> None:
         self.run, self.options, self.report = run, options, report
@@ -35,11 +35,13 @@ class Validation:
             return
         run = self.run
         losses = []
-        with self.report.phase("validate", len(self.batches)) as phase, run.learner.pause():
-            for plan in self.batches:
+        mine = self.batches[run.processes.index :: run.processes.count]
+        with self.report.phase("validate", len(mine)) as phase, run.learner.pause():
+            for plan in mine:
                 batch = run.dataset.load(plan, position.step)
                 with run.precision.autocast(run.network.needs_autocast):
                     losses.append(float(run.objective.validation_loss(batch)))
                 phase.advance()
-        average = sum(losses) / len(losses)
+        run.processes.wait()
+        average = run.processes.average_of(losses)
         self.report.tell("validation", step=position.step, every=every, average=average, train_average=train_average)

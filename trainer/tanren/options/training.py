@@ -1,4 +1,4 @@
-"""How long, in which precision and on how many processes a run goes."""
+"""How long and in which precision a run goes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 from .spec import Conflicts, option
 
-WITHOUT_DDP = "The gradients of all layers are averaged in one message; DDP is not used."
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """Length, precision and processes of the run."""
+    """Length, precision and batch loaders of the run."""
 
     max_train_steps: int = option(
         1600,
@@ -85,19 +83,6 @@ class TrainingOptions:
     )
     persistent_data_loader_workers: bool = option(
         False, "Keep those processes from epoch to epoch.", label="Keep loader processes"
-    )
-    ddp_timeout: int | None = option(
-        None,
-        "Minutes that processes wait for each other.",
-        label="Patience of processes (minutes)",
-        minimum=1,
-        level="expert",
-    )
-    ddp_gradient_as_bucket_view: bool = option(
-        False, "A setting of PyTorch's DDP.", label="DDP gradient views", level="expert", no_effect=WITHOUT_DDP
-    )
-    ddp_static_graph: bool = option(
-        False, "A setting of PyTorch's DDP.", label="DDP static graph", level="expert", no_effect=WITHOUT_DDP
     )
 
     rules = (Conflicts("full_fp16", "full_bf16", because="weights have one precision"),)
