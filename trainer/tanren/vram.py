@@ -139,14 +139,14 @@ def memory_need(found: Preflight, size: LoraSize | None, *, on_gpu: bool) -> Mem
     use, model = _use_of(found.settings, on_gpu=on_gpu), _model_of(found)
     text, vae = model.text * use.weight_bytes, model.vae * use.vae_bytes
     everything = model.unet * use.weight_bytes + text + vae
-    weights = everything
-    # On a CPU what is put aside lies in the same memory.
-    if on_gpu and not use.draws_samples:
-        weights -= (vae if use.caches_latents else 0) + (text if use.caches_text else 0)
+    released_text = text if use.caches_text and not use.draws_samples else 0
+    weights = everything - released_text - (vae if use.caches_latents and not use.draws_samples else 0)
     trained = _trained_bytes(found, size)
     step, encoding, sampling = _work_bytes(found, use, model.width)
     phases = [
-        everything + (encoding if use.caches_latents else 0),
+        everything,
+        # Captions are cached before pictures.
+        everything - released_text + (encoding if use.caches_latents else 0),
         weights + trained + max(step, 0 if use.caches_latents else encoding),
         everything + trained + sampling if use.draws_samples else 0,
     ]
