@@ -91,6 +91,7 @@
 
   function endSentence(job) {
     if (job.state === "completed") return t("Finished as planned");
+    if (job.state === "stopped" && job.is_unsaved) return t(job.reason).replace(/[.。]$/, "");
     if (job.state === "stopped" && job.is_paused) return t("Paused; it can be continued");
     if (job.state === "stopped") return job.is_resumable ? t("Stopped and kept; it can be continued") : t("Stopped on request");
     // The server knows whether somebody ended it here or its process was found gone.

@@ -250,7 +250,19 @@ def test_a_folder_of_states_means_its_newest_whole_one_by_step_and_not_by_age(tm
     for step in (20, 10):
         save_state(tmp_path / f"step-{step:08d}", a_state(step=step))
 
-    assert choose_state(tmp_path)[0] == tmp_path / "step-00000020"
+    assert choose_state(tmp_path) == (tmp_path / "step-00000020", [])
+
+
+def test_of_a_folder_of_states_a_damaged_one_that_is_passed_over_is_said(tmp_path):
+    for step in (10, 20):
+        save_state(tmp_path / f"step-{step:08d}", a_state(step=step))
+    (tmp_path / "step-00000020" / "training.pt").write_bytes(b"")
+
+    chosen, (line,) = choose_state(tmp_path)
+
+    assert chosen == tmp_path / "step-00000010"
+    assert line.startswith("step-00000020 cannot be used: training.pt has 0 bytes")
+    assert line.endswith("Resuming from step-00000010, the next older one.")
 
 
 def resuming(**options):

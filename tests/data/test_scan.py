@@ -117,7 +117,8 @@ def test_a_folder_without_any_captions_uses_its_text_and_notes_it(tmp_path):
 
     assert result.datasets[0].images[0].caption == "sks cat"
     assert (problems.errors, problems.warnings) == ([], [])
-    assert result.notes == [f"{tmp_path}: no .caption files; every picture is trained with the text 'sks cat'."]
+    assert result.notes == []
+    assert result.all_notes == [f"{tmp_path}: no .caption files; every picture is trained with the text 'sks cat'."]
 
 
 @pytest.mark.rule("txt-03")
@@ -162,7 +163,7 @@ def test_captions_of_several_lines_are_noted(tmp_path):
     picture(tmp_path / "a.png", text="one\ntwo")
 
     assert clean(plan(subset(tmp_path))).notes == [
-        f"{tmp_path}: 1 pictures have captions of several lines, of which only the first counts: a.txt."
+        f"{tmp_path}: 1 picture has a caption of several lines, of which only the first counts: a.txt."
     ]
     assert clean(plan(subset(tmp_path, enable_wildcard=True))).datasets[0].images[0].caption == "one\ntwo"
 
@@ -202,7 +203,7 @@ def test_up_to_five_percent_may_be_skipped_and_are_named(tmp_path):
     result, problems = scanned(plan(subset(tmp_path)), on_bad_image="skip")
 
     assert (len(result.datasets[0].images), problems.errors) == (19, [])
-    assert problems.warnings == [f"1 pictures are left out (--on_bad_image=skip): {tmp_path / 'a0.png'}."]
+    assert problems.warnings == [f"1 picture is left out (--on_bad_image=skip): {tmp_path / 'a0.png'}."]
 
 
 @pytest.mark.rule("img-01")
@@ -228,9 +229,12 @@ def test_misnamed_animated_and_broken_exif_pictures_are_used_and_noted(tmp_path)
 
     assert len(result.datasets[0].images) == 3
     assert result.notes == [
-        f"{tmp_path}: 1 pictures are animated; their first frame is used: animated.webp.",
-        f"{tmp_path}: 1 pictures have the suffix of another kind; their content counts: misnamed.jpg.",
-        f"{tmp_path}: 1 pictures have broken EXIF data, which is ignored: odd.jpg.",
+        f"{tmp_path}: 1 picture is animated; its first frame is used: animated.webp.",
+        f"{tmp_path}: 1 picture has the suffix of another kind; its content counts: misnamed.jpg.",
+        f"{tmp_path}: 1 picture has broken EXIF data, which is ignored: odd.jpg.",
+    ]
+    assert result.all_notes == [
+        *result.notes,
         f"{tmp_path}: no .txt files; every picture is trained with the text 'x'.",
     ]
 
@@ -252,7 +256,7 @@ def test_pictures_smaller_than_a_bucket_step_are_refused_and_enlarged_ones_liste
     result, problems = scanned(plan(subset(tmp_path), resolution_wh=(128, 128)))
 
     assert [problem.what for problem in problems.errors] == ["The picture is too small: 1x1 pixels."]
-    assert result.notes == [f"{tmp_path}: 1 pictures are smaller than their bucket and are enlarged: small.png."]
+    assert result.notes == [f"{tmp_path}: 1 picture is smaller than its bucket and is enlarged: small.png."]
     assert scanned(plan(subset(tmp_path), resolution_wh=(128, 128)), min_side=1)[1].errors == []
 
 

@@ -16,6 +16,12 @@ from tanren.locks import Lock
         (Facts(has_runner=True, is_alive=True, runner_seconds=60), Derived("interrupted")),
         (Facts(has_runner=True, is_alive=False, runner_seconds=1), Derived("interrupted")),
         (Facts(has_runner=True, has_checkpoint=True), Derived("interrupted", is_resumable=True)),
+        (Facts(has_runner=True, is_ended_at_once=True), Derived("stopped", is_unsaved=True)),
+        (
+            Facts(has_runner=True, is_ended_at_once=True, has_checkpoint=True),
+            Derived("stopped", is_resumable=True, is_unsaved=True),
+        ),
+        (Facts(is_locked=True, has_runner=True, is_asked_to_stop=True, is_ended_at_once=True), Derived("stopping")),
         (Facts(is_locked=True, has_runner=True), Derived("running")),
         (Facts(is_locked=True, has_runner=True, is_asked_to_stop=True), Derived("stopping")),
         (Facts(is_locked=True, has_runner=True, still_seconds=300), Derived("running")),
@@ -118,6 +124,18 @@ def test_a_process_that_is_gone_is_interrupted_at_once(tmp_path):
     assert observer.look().state == "starting"
     runner(tmp_path, pid=me.pid, started="long ago", boot=me.boot)
     assert observer.look().state == "interrupted"
+
+
+def test_a_process_that_was_ended_at_once_as_somebody_wished_is_stopped_and_unsaved(tmp_path):
+    observer = Observer(tmp_path)
+    runner(tmp_path, pid=2**22, started="long ago", boot="x")
+    ask(tmp_path, ["stop"], attempt=1)
+
+    assert observer.look() == Derived("interrupted")
+    ask(tmp_path, ["stop at once"], attempt=1)
+    assert observer.look() == Derived("stopped", is_unsaved=True)
+    runner(tmp_path, 2, pid=2**22, started="long ago", boot="x")
+    assert observer.look() == Derived("interrupted")
 
 
 def test_a_whole_checkpoint_makes_a_job_resumable(tmp_path):

@@ -179,6 +179,7 @@ def test_the_summary_of_a_running_job(running):
         "resume_step": None,
         "is_paused": False,
         "is_by_hand": False,
+        "is_unsaved": False,
         "code": None,
         "phase": "train",
         "done": 20,

@@ -270,7 +270,8 @@ def test_metadata_file_on_the_command_line_is_one_subset(tmp_path):
         ("10_name", "10_name/a.png", ".", "is the 10_name folder itself."),
         (".", "a.png", None, "The pictures lie directly in"),
         (".", "set/10_name/a.png", "set", "folders lie one level deeper"),
-        (".", "set/a.png", None, "No pictures were found in"),
+        (".", "set/a.png", None, "whose name does not begin with a number of repeats."),
+        (".", "set/deeper/a.png", None, "No pictures were found in"),
     ],
 )
 def test_wrong_folder_level_is_recognised_and_the_right_one_offered(tmp_path, given, picture, instead, message):
@@ -283,6 +284,33 @@ def test_wrong_folder_level_is_recognised_and_the_right_one_offered(tmp_path, gi
     assert message in problem.what
     assert problem.code == 3
     assert problem.instead == (None if instead is None else (tmp_path / instead).resolve())
+
+
+def test_of_an_inner_folder_with_pictures_is_said_how_to_call_it(tmp_path):
+    for folder in ("animals", ".thumbnails"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "animals" / "a.JPG").touch()
+
+    (problem,) = plans_and_problems(f"--train_data_dir={tmp_path}", "--resolution=64")[1].errors
+
+    assert problem.what == (
+        f"The pictures lie in {tmp_path / 'animals'}, whose name does not begin with a number of repeats."
+    )
+    assert problem.fix == (
+        f"Rename it to {tmp_path / '10_animals'} (10 repeats per epoch) and keep --train_data_dir as it is."
+    )
+    assert problem.pictures == tmp_path / "animals"
+
+
+def test_of_several_inner_folders_none_is_taken_for_the_one(tmp_path):
+    for folder in ("cats", "dogs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").touch()
+
+    (problem,) = plans_and_problems(f"--train_data_dir={tmp_path}", "--resolution=64")[1].errors
+
+    assert "No pictures were found in" in problem.what
+    assert problem.pictures is None
 
 
 def test_no_pictures_named_and_no_resolution_are_told(tmp_path):

@@ -157,6 +157,27 @@ def test_page_script_is_told_what_is_wrong_where_and_whether_start_is_possible()
     assert Seen(cards.plan(Checked(), ENGLISH)).values("data-can-start") == ["true"]
 
 
+@pytest.mark.parametrize("name", ["train_data_dir", "dataset_config", "pictures"])
+def test_problem_of_a_single_picture_is_told_by_its_file(name):
+    problem = FoundProblem(name, "Dataset file", "/data/10_cat/猫.png", "It is broken.", "", "Replace it.", 3)
+
+    seen = Seen(cards.plan(Checked(problems=(problem,)), ENGLISH, field_of=lambda name: "pictures"))
+
+    assert seen.values("data-text") == ["猫.png: It is broken. Replace it."]
+    assert "/data/10_cat/猫.png" in seen.text
+    assert "Dataset file" not in seen.text
+
+
+def test_problem_of_a_model_file_keeps_the_label_of_its_field():
+    name = "pretrained_model_name_or_path"
+    problem = FoundProblem(name, "Base model", "/models/base.ckpt", "It is cut off.", "", "", 4)
+
+    seen = Seen(cards.plan(Checked(problems=(problem,)), ENGLISH))
+
+    assert "Base model" in seen.text
+    assert seen.values("data-text") == ["base.ckpt: It is cut off."]
+
+
 def test_remedy_is_a_button_that_fills_the_field():
     problem = FoundProblem(
         "train_data_dir", "Pictures", "--train_data_dir", "w", "", "", 3, Remedy("train_data_dir", "/data/猫 (1)")

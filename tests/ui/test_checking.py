@@ -168,7 +168,7 @@ def test_transparent_and_small_pictures_are_noted(place):
 
     notes = " ".join(looked(place, resolution="128").caption_card.notes)
 
-    assert "1 pictures have an alpha channel; transparent parts become white: clear.png." in notes
+    assert "1 picture has an alpha channel; transparent parts become white: clear.png." in notes
     assert "12 pictures are smaller than their bucket and are enlarged" in notes
 
 
@@ -191,6 +191,18 @@ def test_wrong_folder_level_comes_with_the_right_one(place):
     assert (problem.remedy.name, problem.remedy.value) == ("train_data_dir", str(folder))
     deeper = only_problem(looked(place, train_data_dir=str(place)))
     assert deeper.remedy.value == str(folder)
+
+
+def test_a_folder_above_the_one_with_the_pictures_comes_with_that_one(place):
+    inner = place / "my photos" / "animals"
+    picture(inner / "cat.png")
+
+    problem = only_problem(looked(place, train_data_dir=str(inner.parent)))
+
+    assert problem.name == "train_data_dir"
+    assert problem.what.startswith(f"The pictures lie in {inner}, ")
+    assert problem.fix == "Choose that folder."
+    assert problem.remedy.value == str(inner)
 
 
 def test_captions_with_another_suffix_come_with_the_right_one(place):

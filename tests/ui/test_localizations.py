@@ -33,7 +33,8 @@ SUIT_EVERYWHERE = {
     *("draft", "queued", "starting", "running", "stopping", "completed", "stopped", "failed", "interrupted"),
     *("chart", "changed", "smoothed", "seconds", "memory", "setting", "epochs", "steps", "stop", "skip"),
     *("Copied", "Drafts", "Learned", "Preparing", "Prompt:", "Smoothing", "U-Net", "Unknown.", "Validating", "Where:"),
-    *("WIDTH,HEIGHT", "LOW,HIGH", "Why:", "Author.", "Description.", "Licence.", "Preprocessor.", "Tracker."),
+    *("USER/NAME", "WIDTH,HEIGHT", "LOW,HIGH"),
+    *("Why:", "Author.", "Description.", "Licence.", "Preprocessor.", "Tracker."),
 }
 # Put together from parts that each stand elsewhere in the sources.
 ASSEMBLED = {
@@ -41,6 +42,10 @@ ASSEMBLED = {
     "a smaller --resolution (now {size})",
     "{value} is out of range: it must be at most {high}.",
     "{value} is out of range: it must be between {low} and {high}.",
+    "{folder}: 1 picture is animated; its first frame is used: {names}.",
+    "{folder}: 1 picture is smaller than its bucket and is enlarged: {names}.",
+    "{folder}: 1 picture has an alpha channel; transparent parts become white: {names}.",
+    "{folder}: 1 picture has a caption of several lines, of which only the first counts: {names}.",
     "{folder}: {count} pictures are animated; their first frame is used: {names}.",
     "{folder}: {count} pictures are smaller than their bucket and are enlarged: {names}.",
     "{folder}: {count} pictures have an alpha channel; transparent parts become white: {names}.",

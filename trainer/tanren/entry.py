@@ -220,7 +220,7 @@ class Session:
         check_room(room_of(found, size_of(found)), problems)
         for warning in problems.warnings:
             self.report.warning(warning)
-        for note in found.scan.notes:
+        for note in found.scan.all_notes:
             self.report.note(note)
         problems.raise_if_any()
         return found

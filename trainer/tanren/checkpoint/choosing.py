@@ -31,9 +31,11 @@ def choose_state(path: Path) -> tuple[Path, list[str]]:
     faults = faults_of(path, hashes=True)
     if not faults:
         return path, []
-    inside = _newest_whole(_states_in(path))
+    newest_last = _states_in(path)
+    inside = _newest_whole(newest_last)
     if inside is not None:
-        return inside, [f"Resuming from {inside.name}, the newest whole state in {path.name}."]
+        # The ordinary case is no news; the run says itself where it goes on.
+        return inside, [_passed_over(newest_last[-1], inside)] if inside != newest_last[-1] else []
     limit = _step_of(path)
     older = [
         state
@@ -43,7 +45,7 @@ def choose_state(path: Path) -> tuple[Path, list[str]]:
     whole = _newest_whole(older)
     if whole is None:
         raise damaged(path, faults)
-    return whole, [f"{path.name} cannot be used: {faults[0]} Resuming from {whole.name}, the next older one."]
+    return whole, [_passed_over(path, whole)]
 
 
 def state_to_resume(settings: Settings) -> Path | None:
@@ -55,6 +57,11 @@ def state_to_resume(settings: Settings) -> Path | None:
     if checkpoints is None or not checkpoints.is_dir() or _newest_whole(_states_in(checkpoints)) is None:
         return None
     return checkpoints
+
+
+def _passed_over(state: Path, chosen: Path) -> str:
+    fault = faults_of(state, hashes=True)[0]
+    return f"{state.name} cannot be used: {fault} Resuming from {chosen.name}, the next older one."
 
 
 def damaged(folder: Path, faults: list[str]) -> ResumeError:

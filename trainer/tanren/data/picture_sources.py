@@ -133,7 +133,8 @@ class Finder:
             )
         bare = [PurePath(path).name for path in self.captions.missing]
         if bare:
-            self.problems.warn(f"{where}: {len(bare)} pictures have neither caption nor tags: {some(bare)}.")
+            what = "1 picture has" if len(bare) == 1 else f"{len(bare)} pictures have"
+            self.problems.warn(f"{where}: {what} neither caption nor tags: {some(bare)}.")
 
 
 def _judge_captions(subset: SubsetPlan, listing: Listing, captions: CaptionCount, problems: Problems) -> None:

@@ -61,11 +61,13 @@ class CaptionCount:
         by_extension: caption files found beside the pictures, by suffix, whether they are used or not.
         missing: pictures without the caption file that was asked for.
         unread: those of them that have a caption file with another suffix.
+        notes: what the user may want to know of folders without any caption.
     """
 
     by_extension: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -141,10 +143,20 @@ class ScannedDataset:
 
 @dataclass
 class Scan:
-    """All datasets of a run."""
+    """All datasets of a run.
+
+    Args:
+        datasets: in the order of their sections.
+        notes: what the user may want to know of pictures that are used; notes on captions stand with these.
+    """
 
     datasets: tuple[ScannedDataset, ...]
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def all_notes(self) -> list[str]:
+        """Notes on pictures and on captions, for whoever is not shown the captions themselves."""
+        return self.notes + [note for dataset in self.datasets for note in dataset.captions.notes]
 
     @property
     def num_train_images(self) -> int:

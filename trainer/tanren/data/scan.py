@@ -71,6 +71,7 @@ def _scan_dataset(plan: DatasetPlan, number: int, context: ScanContext, notes: l
         dataset.captions.by_extension += found.captions.by_extension
         dataset.captions.missing += found.captions.missing
         dataset.captions.unread += found.captions.unread
+        dataset.captions.notes += found.captions.notes
         if subset.is_reg:
             regularization += found.records
         else:
@@ -161,7 +162,8 @@ def _judge_bad(bad: list[DataError], found: int, context: ScanContext) -> None:
     options, problems = context.options, context.problems
     too_many = len(bad) > MOST_SKIPPED * found
     if options.on_bad_image == "skip" and not too_many:
-        problems.warn(f"{len(bad)} pictures are left out (--on_bad_image=skip): {some([one.where for one in bad])}.")
+        what = "1 picture is" if len(bad) == 1 else f"{len(bad)} pictures are"
+        problems.warn(f"{what} left out (--on_bad_image=skip): {some([one.where for one in bad])}.")
         return
     if options.on_bad_image == "skip":
         problems.add(

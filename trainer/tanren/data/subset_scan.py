@@ -64,15 +64,32 @@ class _Oddities:
             self.enlarged.append(name)
 
     def notes(self, where: str, longer_captions: list[str], *, alpha_is_mask: bool) -> list[str]:
+        with_alpha = [] if alpha_is_mask else self.with_alpha
         told = (
-            (self.animated, "are animated; their first frame is used"),
-            (self.misnamed, "have the suffix of another kind; their content counts"),
-            (self.broken_exif, "have broken EXIF data, which is ignored"),
-            (self.enlarged, "are smaller than their bucket and are enlarged"),
-            ([] if alpha_is_mask else self.with_alpha, "have an alpha channel; transparent parts become white"),
-            (longer_captions, "have captions of several lines, of which only the first counts"),
+            (self.animated, "is animated; its first frame is used", "are animated; their first frame is used"),
+            (
+                self.misnamed,
+                "has the suffix of another kind; its content counts",
+                "have the suffix of another kind; their content counts",
+            ),
+            (self.broken_exif, "has broken EXIF data, which is ignored", "have broken EXIF data, which is ignored"),
+            (
+                self.enlarged,
+                "is smaller than its bucket and is enlarged",
+                "are smaller than their bucket and are enlarged",
+            ),
+            (
+                with_alpha,
+                "has an alpha channel; transparent parts become white",
+                "have an alpha channel; transparent parts become white",
+            ),
+            (
+                longer_captions,
+                "has a caption of several lines, of which only the first counts",
+                "have captions of several lines, of which only the first counts",
+            ),
         )
-        return [f"{where}: {len(names)} pictures {text}: {some(names)}." for names, text in told if names]
+        return [f"{where}: {_counted(len(names), one, many)}: {some(names)}." for names, one, many in told if names]
 
 
 @dataclass(frozen=True)
@@ -131,8 +148,12 @@ def scan_subset(plan: DatasetPlan, index: int, fit: Callable[[Size], Fit], conte
     notes = oddities.notes(where, finder.longer_captions, alpha_is_mask=subset.alpha_mask)
     if records and not subset.is_reg and all(record.caption_source == FROM_FOLDER for record in records):
         text = f"no {subset.caption_extension} files; every picture is trained with the text {subset.class_tokens!r}."
-        notes.append(f"{where}: {text}")
+        finder.captions.notes.append(f"{where}: {text}")
     return SubsetScan(records, bad, notes, finder.captions)
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"1 picture {one}" if number == 1 else f"{number} pictures {many}"
 
 
 class _Opener:

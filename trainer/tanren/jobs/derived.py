@@ -41,6 +41,7 @@ class Facts:
         runner_seconds: how long the observer has known it, by a clock that cannot jump.
         is_alive: the process it names runs, or none is named yet.
         is_asked_to_stop: `control.json` asks this attempt to.
+        is_ended_at_once: it says that somebody had this attempt ended without waiting for it to save.
         still_seconds: how long the counter of `progress.json` has stood still for the observer.
         has_checkpoint: there is a whole state to resume from.
     """
@@ -52,17 +53,26 @@ class Facts:
     runner_seconds: float = 0.0
     is_alive: bool = False
     is_asked_to_stop: bool = False
+    is_ended_at_once: bool = False
     still_seconds: float = 0.0
     has_checkpoint: bool = False
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A job's state; `code` is the exit code when it has failed."""
+    """A job's state.
+
+    Args:
+        state: one of the words above.
+        is_resumable: a whole state is there to go on from.
+        code: exit code when it has failed.
+        is_unsaved: it was stopped at once, as somebody wished, and what it had learnt since its last save is lost.
+    """
 
     state: str
     is_resumable: bool = False
     code: int | None = None
+    is_unsaved: bool = False
 
 
 def derive(facts: Facts) -> Derived:
@@ -81,6 +91,9 @@ def derive(facts: Facts) -> Derived:
         return Derived(QUEUED if facts.is_submitted else DRAFT)
     if facts.is_alive and facts.runner_seconds < STARTING_SECONDS:
         return Derived(STARTING)
+    # Only who asked for it may call it stopped; what ends without a wish was interrupted.
+    if facts.is_ended_at_once:
+        return Derived(STOPPED, is_resumable=facts.has_checkpoint, is_unsaved=True)
     return Derived(INTERRUPTED, is_resumable=facts.has_checkpoint)
 
 
@@ -112,6 +125,7 @@ class Observer:
         ours = runner if runner is not None and runner.attempt == wanted else None
         result, control = read_object(self.folder / RESULT), read_object(self.folder / CONTROL)
         progress = read_object(self.folder / PROGRESS)
+        wish = stop_wish(control, wanted)
         return Facts(
             is_submitted=is_submitted,
             is_locked=locked,
@@ -119,7 +133,8 @@ class Observer:
             has_runner=ours is not None,
             runner_seconds=self._since("runner", ours.nonce if ours else None),
             is_alive=ours is not None and _runs(ours),
-            is_asked_to_stop=stop_wish(control, wanted) is not None,
+            is_asked_to_stop=wish is not None,
+            is_ended_at_once=wish == AT_ONCE,
             still_seconds=self._since("counter", (progress.get("attempt"), progress.get("counter"))),
             has_checkpoint=has_checkpoint(self.folder),
         )

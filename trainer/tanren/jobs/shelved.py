@@ -47,6 +47,7 @@ class Look:
         attempt: the wanted or running one.
         is_active: a process is at work on it, or just going.
         is_by_hand: that process was started at a shell, and is not ours to end.
+        is_unsaved: it was stopped without being saved.
     """
 
     state: str
@@ -55,6 +56,7 @@ class Look:
     attempt: int
     is_active: bool
     is_by_hand: bool
+    is_unsaved: bool
 
 
 class Job:
@@ -326,4 +328,5 @@ def _look(facts: Facts, attempt: int, runner: Runner | None) -> Look:
         attempt=attempt,
         is_active=facts.is_locked or is_alive or at_work,
         is_by_hand=facts.has_runner and runner is not None and not runner.device,
+        is_unsaved=derived.is_unsaved,
     )

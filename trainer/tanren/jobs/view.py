@@ -13,9 +13,8 @@ from ..errors import UsageError, UserError
 from ..masking import mask, masked, secrets_of_environment
 from ..options.convert import as_file_value
 from ..options.parse import options_by_name
-from .derived import COMPLETED, DRAFT, FAILED, INTERRUPTED, QUEUED, STALLED, STARTING, STOPPED, STOPPING, stop_wish
+from .derived import COMPLETED, DRAFT, FAILED, INTERRUPTED, QUEUED, STALLED, STARTING, STOPPED, STOPPING
 from .folder import (
-    AT_ONCE,
     CONTROL,
     EVENTS,
     LOCK,
@@ -124,6 +123,7 @@ def _summary(job: Job, look: Look) -> dict[str, Any]:
     progress, result = read_object(job.folder / PROGRESS), read_object(job.folder / RESULT)
     lock = read_object(job.folder / LOCK) if look.state not in (QUEUED, DRAFT) else {}
     is_over = look.state in (COMPLETED, STOPPED, FAILED, INTERRUPTED)
+    has_result = look.state != INTERRUPTED and not look.is_unsaved
     usual, mean = pace(job.folder, is_active=look.is_active)
     step, total = progress.get("step"), progress.get("total_steps")
     left = None
@@ -139,6 +139,7 @@ def _summary(job: Job, look: Look) -> dict[str, Any]:
         "resume_step": checkpoint_step(job.folder) if look.is_resumable else None,
         "is_paused": envelope.is_paused and look.state in (STOPPED, STOPPING),
         "is_by_hand": look.is_by_hand,
+        "is_unsaved": look.is_unsaved,
         "code": look.code,
         **_phase(look, progress),
         "step": step,
@@ -153,7 +154,7 @@ def _summary(job: Job, look: Look) -> dict[str, Any]:
         "device": job.device(),
         "created": envelope.created or _created(job.id),
         "started": lock.get("time"),
-        "ended": (result.get("time") if look.state != INTERRUPTED else progress.get("time")) if is_over else None,
+        "ended": (result if has_result else progress).get("time") if is_over else None,
         "order": envelope.order,
         "attempt": look.attempt,
         "retry_of": envelope.retry_of,
@@ -178,9 +179,9 @@ def _reason(job: Job, look: Look, result: Mapping[str, Any]) -> str:
         return "The trainer is starting."
     if look.state == STALLED:
         return "Nothing was heard of it for more than five minutes. It is left alone; it may be at a very long step."
+    if look.is_unsaved:
+        return "It was ended at once, without saving."
     if look.state == INTERRUPTED:
-        if stop_wish(read_object(job.folder / CONTROL), look.attempt) == AT_ONCE:
-            return "It was ended at once, without saving."
         runner = read_runner(job.folder)
         if runner is not None and not look.is_by_hand and read_object(job.folder / LOCK).get("nonce") != runner.nonce:
             return "The trainer ended before it could begin; its log tells why."

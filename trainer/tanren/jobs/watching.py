@@ -41,7 +41,8 @@ class Patience:
     def look(self, job: Job) -> None:
         """Look at a job that a process is at work on."""
         look = job.look()
-        wish = ENDED if look.code is not None or look.state in ("completed", "stopped") else None
+        has_result = look.code is not None or (look.state in ("completed", "stopped") and not look.is_unsaved)
+        wish = ENDED if has_result else None
         wish = wish or stop_wish(read_object(job.folder / CONTROL), look.attempt)
         if wish is None or look.is_by_hand:
             self.forget(job.id)

@@ -29,11 +29,14 @@ class WrongFolderError(DataError):
     Args:
         option: the option it was given to.
         instead: the folder that was probably meant, or None.
+        pictures: the folder in which pictures were found, for whoever can take it as it is; None where there is none.
     """
 
-    def __init__(self, option: str, what: str, fix: str, instead: Path | None = None) -> None:
+    def __init__(
+        self, option: str, what: str, fix: str, instead: Path | None = None, pictures: Path | None = None
+    ) -> None:
         super().__init__(where=f"--{option}", what=what, fix=fix)
-        self.option, self.instead = option, instead
+        self.option, self.instead, self.pictures = option, instead, pictures
 
     def as_dict(self) -> dict[str, object]:
         """With the folder that was probably meant."""
@@ -109,7 +112,8 @@ def _wrong_level(option: str, folder: Path) -> WrongFolderError:
             f"The pictures lie directly in {folder}.",
             f"Move them into {folder / '10_name'} (10 repeats per epoch, any name) and keep --{option} as it is.",
         )
-    for inner in _folders_in(folder):
+    inner_folders = _folders_in(folder)
+    for inner in inner_folders:
         if any(NUMBERED.fullmatch(deeper.name) for deeper in _folders_in(inner)):
             return WrongFolderError(
                 option,
@@ -117,6 +121,14 @@ def _wrong_level(option: str, folder: Path) -> WrongFolderError:
                 f"Give that one: --{option}={inner}",
                 inner,
             )
+    if len(inner_folders) == 1 and _has_pictures(inner_folders[0]):
+        (inner,) = inner_folders
+        return WrongFolderError(
+            option,
+            f"The pictures lie in {inner}, whose name does not begin with a number of repeats.",
+            f"Rename it to {inner.with_name(f'10_{inner.name}')} (10 repeats per epoch) and keep --{option} as it is.",
+            pictures=inner,
+        )
     return WrongFolderError(
         option,
         f"No pictures were found in {folder}: it has no folder named <repeats>_<name>.",
@@ -133,5 +145,8 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _has_pictures(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.name.lower().endswith(PICTURE_SUFFIXES) for entry in entries)
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name.lower().endswith(PICTURE_SUFFIXES) for entry in entries)
+    except OSError:
+        return False

@@ -106,7 +106,9 @@ class Places:
         """An error as the form shows it."""
         remedy = _remedy(error)
         name = remedy.name if remedy else self.of(error.where)
-        where, what, why, fix = (self._shown(text) for text in (error.where, error.what, error.why, error.fix))
+        # The form takes a folder of pictures by whatever name.
+        advice = "Choose that folder." if isinstance(error, WrongFolderError) and error.pictures else error.fix
+        where, what, why, fix = (self._shown(text) for text in (error.where, error.what, error.why, advice))
         found = wishes(error.where, f"{error.what} {error.fix}", self._declared)
         return FoundProblem(name, self._label(name), where, what, why, fix, error.code, remedy, found)
 
@@ -152,6 +154,7 @@ def _paths(value: Any) -> list[str]:
 
 def _remedy(error: UserError) -> Remedy | None:
     if isinstance(error, WrongFolderError):
-        return Remedy(error.option, str(error.instead)) if error.instead else None
+        folder = error.instead or error.pictures
+        return Remedy(error.option, str(folder)) if folder else None
     advice = ADVICE.search(error.fix)
     return Remedy(advice[1], advice[2]) if advice else None
