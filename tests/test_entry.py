@@ -129,6 +129,7 @@ def test_debug_dataset_lists_pictures_and_ends(good, capfd):
     assert listed.endswith("a.png\t64x64\t×1\tfile\t'a cat'\n")
 
 
+@pytest.mark.option("console_log_file", "console_log_simple")
 def test_log_goes_to_a_file_when_asked(tmp_path, capfd):
     path = tmp_path / "logs" / "run.txt"
 
@@ -140,6 +141,7 @@ def test_log_goes_to_a_file_when_asked(tmp_path, capfd):
     assert "sesame" not in text
 
 
+@pytest.mark.option("console_log_level")
 def test_log_level_hides_warnings(good, capfd):
     main("train_network", [*good, "--v_parameterization", "--console_log_level=ERROR", "--debug_dataset", "--zero_t"])
 

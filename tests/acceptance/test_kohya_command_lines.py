@@ -176,6 +176,7 @@ def test_line_with_network_weights_goes_on_from_them(words, tmp_path):
     check_all_attention_layers(layers_of(tmp_path / "out/mine.safetensors", 4, 1))
 
 
+@pytest.mark.option("network_module", "network_args")
 def test_line_with_a_network_of_lycoris(words, tmp_path):
     pytest.importorskip("lycoris")
 

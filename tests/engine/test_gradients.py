@@ -14,12 +14,10 @@ from tanren.options.distributed import ORDINARY
 from torch import nn
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the gloo back end, and forks")
-VIEWS = pytest.mark.option("ddp_gradient_as_bucket_view")
-STATIC = pytest.mark.option("ddp_static_graph")
 WAYS = [
     pytest.param({}, id="copied"),
-    pytest.param({"as_views": True}, id="views", marks=VIEWS),
-    pytest.param({"is_static": True}, id="static", marks=STATIC),
+    pytest.param({"as_views": True}, id="views", marks=pytest.mark.option("ddp_gradient_as_bucket_view")),
+    pytest.param({"is_static": True}, id="static", marks=pytest.mark.option("ddp_static_graph")),
     pytest.param({"as_views": True, "is_static": True}, id="both"),
 ]
 
@@ -75,7 +73,7 @@ def test_batches_of_one_update_add_up_before_they_are_sent():
     assert in_two(work) == in_two(work, as_views=True) == [[3.0, 3.0]] * 2
 
 
-@VIEWS
+@pytest.mark.option("ddp_gradient_as_bucket_view")
 def test_gradients_are_computed_in_the_memory_that_is_sent():
     def work(index, parameters, shared):
         places = []
@@ -92,7 +90,7 @@ def test_gradients_are_computed_in_the_memory_that_is_sent():
     assert in_two(work) == [(True, False)] * 2
 
 
-@STATIC
+@pytest.mark.option("ddp_static_graph")
 def test_processes_ask_each_other_once_which_layers_learn():
     def work(index, parameters, shared):
         counts = []
@@ -109,7 +107,7 @@ def test_processes_ask_each_other_once_which_layers_learn():
     assert in_two(work) == [[3, 3, 3]] * 2
 
 
-@STATIC
+@pytest.mark.option("ddp_static_graph")
 def test_a_layer_that_begins_to_learn_later_is_refused():
     def work(index, parameters, shared):
         backward(parameters, [1.0, None, None, None])

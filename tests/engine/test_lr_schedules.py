@@ -40,6 +40,7 @@ def test_constant():
     assert factors([0, 50, 99]) == [1, 1, 1]
 
 
+@pytest.mark.option("lr_scheduler", "lr_warmup_steps")
 def test_constant_with_warmup():
     assert factors([0, 5, 10, 99], lr_scheduler="constant_with_warmup", lr_warmup_steps=10) == [0, 0.5, 1, 1]
 
@@ -52,31 +53,39 @@ def test_cosine():
     assert factors([0, 25, 50, 75, 99], lr_scheduler="cosine") == [1, 0.853553, 0.5, 0.146447, 0.000247]
 
 
+@pytest.mark.option("lr_scheduler_num_cycles")
 def test_cosine_with_restarts():
     options = {"lr_scheduler": "cosine_with_restarts", "lr_scheduler_num_cycles": 2}
     assert factors([0, 25, 49, 50, 75, 100], **options) == [1, 0.5, 0.000987, 1, 0.5, 0]
 
 
+@pytest.mark.option("lr_scheduler_power")
 def test_polynomial():
     options = {"lr_scheduler": "polynomial", "lr_scheduler_power": 2.0}
     assert factors([0, 50, 100], **options) == [1, 0.250075, 0.0001]
 
 
+@pytest.mark.option("lr_scheduler_timescale")
 def test_inverse_sqrt():
     assert factors([10, 40], lr_scheduler="inverse_sqrt", lr_warmup_steps=10) == [1, 0.5]
     assert factors([0, 100], total=200, lr_scheduler="inverse_sqrt") == [1, round(1 / math.sqrt(1.01), 6)]
+    timescale = {"lr_warmup_steps": 10, "lr_scheduler_timescale": 30}
+    assert factors([5, 10, 100], lr_scheduler="inverse_sqrt", **timescale) == [0.5, 1, 0.5]
 
 
+@pytest.mark.option("lr_scheduler_min_lr_ratio")
 def test_cosine_with_min_lr():
     options = {"lr_scheduler": "cosine_with_min_lr", "lr_scheduler_min_lr_ratio": 0.1}
     assert factors([0, 50, 100], **options) == [1, 0.55, 0.1]
 
 
+@pytest.mark.option("lr_decay_steps", "lr_warmup_steps")
 def test_warmup_stable_decay():
     options = {"lr_scheduler": "warmup_stable_decay", "lr_warmup_steps": 10, "lr_decay_steps": 20}
     assert factors([0, 5, 10, 79, 80, 90, 100], **options) == [0, 0.5, 1, 1, 1, 0.5, 0]
 
 
+@pytest.mark.option("lr_scheduler_args", "lr_scheduler_min_lr_ratio")
 def test_warmup_stable_decay_with_its_arguments():
     options = {
         "lr_scheduler": "warmup_stable_decay",
@@ -88,6 +97,7 @@ def test_warmup_stable_decay_with_its_arguments():
     assert factors([0, 5, 10, 90, 100], **options) == [0.2, 0.6, 1, 0.6, 0.2]
 
 
+@pytest.mark.option("lr_scheduler_args")
 def test_piecewise_constant():
     options = {"lr_scheduler": "piecewise_constant", "lr_scheduler_args": ("step_rules='1:10,0.1:20,0.05'",)}
     assert factors([0, 9, 10, 19, 20, 99], **options) == [1, 1, 0.1, 0.1, 0.05, 0.05]
@@ -144,6 +154,7 @@ def test_the_curve_equals_that_of_the_library_whose_name_it_has(name):
     assert factors(range(51), total=50, lr_scheduler=name, lr_warmup_steps=7, **options) == expected
 
 
+@pytest.mark.option("lr_warmup_steps")
 def test_a_ratio_counts_all_steps():
     assert factors([0, 10, 20, 99], lr_scheduler="constant_with_warmup", lr_warmup_steps=0.2) == [0, 0.5, 1, 1]
 
@@ -183,11 +194,13 @@ def test_a_warmup_longer_than_the_run_is_said():
     assert texts == ["Warm-up and decay take 500 steps, the run has 100: it ends before them."]
 
 
+@pytest.mark.option("lr_scheduler_type", "lr_scheduler_args")
 def test_a_class_of_torch_can_be_named():
     options = {"lr_scheduler_type": "CosineAnnealingLR", "lr_scheduler_args": ("T_max=100", "eta_min=0.0")}
     assert factors([0, 50, 100], **options) == [1, 0.5, 0]
 
 
+@pytest.mark.option("lr_scheduler_type")
 def test_a_dotted_class_can_be_named():
     options = {
         "lr_scheduler_type": "torch.optim.lr_scheduler.StepLR",

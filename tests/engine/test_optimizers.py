@@ -69,6 +69,7 @@ def test_every_name_of_the_table_is_tried_here():
     assert KNOWN.keys() <= {name.lower() for name in CLASSES}
 
 
+@pytest.mark.option("optimizer_type")
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
 def test_every_optimizer_trains(name):
@@ -105,11 +106,13 @@ def test_fused_adamw_equals_the_plain_one():
     torch.testing.assert_close(of_fused[0].params[0], of_plain[0].params[0], atol=1e-7, rtol=1e-6)
 
 
+@pytest.mark.option("use_8bit_adam", "use_lion_optimizer")
 def test_old_spellings():
     assert make(use_8bit_adam=True)[0].name == "bitsandbytes.optim.adamw.AdamW8bit"
     assert make(use_lion_optimizer=True)[0].name == "lion_pytorch.lion_pytorch.Lion"
 
 
+@pytest.mark.option("optimizer_args")
 def test_arguments_reach_the_class_and_the_metadata():
     made, _ = make(optimizer_type="adamw8bit", optimizer_args=("weight_decay=0.1", "betas=0.9,0.99"))
     assert made.optimizer.defaults["weight_decay"] == 0.1

@@ -64,6 +64,7 @@ def test_two_micro_batches_give_the_gradient_of_one_twice_as_large():
     torch.testing.assert_close(weights(together), weights(apart))
 
 
+@pytest.mark.option("max_grad_norm")
 def test_the_gradient_is_clipped_to_the_norm_and_reported_before():
     step = make_step(max_grad_norm=1e-3)
     seen = {}

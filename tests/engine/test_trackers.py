@@ -43,6 +43,7 @@ def written(folder):
     return {tag: reader.Scalars(tag)[-1].value for tag in reader.Tags()["scalars"]}
 
 
+@pytest.mark.option("logging_dir", "log_prefix", "log_with")
 def test_tensorboard_gets_kohyas_tags(tmp_path):
     trackers, warnings = opened(logging_dir=str(tmp_path), log_prefix="mine-")
     for event in (STEP, EPOCH, VALIDATION):

@@ -61,6 +61,7 @@ def test_down_starts_evenly_within_one_over_the_root_of_its_inputs():
         assert not layer.up.any()
 
 
+@pytest.mark.option("network_alpha")
 def test_alpha_zero_means_alpha_equals_rank():
     network = attach(one_block_targets(), options(network_dim=8, network_alpha=0), seed=1)
 
@@ -68,6 +69,7 @@ def test_alpha_zero_means_alpha_equals_rank():
     assert network.tensors()["lora_unet_mid_block_attentions_0_proj_in.alpha"].item() == 8
 
 
+@pytest.mark.option("network_dim", "network_args")
 def test_file_tensors_have_kohyas_names_and_shapes():
     tensors = attach(one_block_targets(), options(network_args=("conv_dim=3",)), seed=1).tensors()
 
@@ -116,6 +118,7 @@ def test_nothing_left_to_train_is_refused():
         attach(one_block_targets(), options(network_args=("block_dims=" + ",".join(["0"] * 25),)), seed=1)
 
 
+@pytest.mark.option("network_train_unet_only", "network_train_text_encoder_only")
 @pytest.mark.parametrize(
     ("choice", "unet", "text"),
     [

@@ -53,6 +53,7 @@ def test_the_same_seed_gives_the_same_file_again(model, data, tmp_path):
     assert lasting(one) == lasting(two)
 
 
+@pytest.mark.option("seed")
 def test_another_seed_gives_another_file(model, data, tmp_path):
     train(model, data, tmp_path / "one", seed=1)
     train(model, data, tmp_path / "two", seed=2)

@@ -132,6 +132,7 @@ def test_caches_in_memory_and_on_disk_train_the_same_lora(model, data, tmp_path)
     assert same_tensors(first, again)
 
 
+@pytest.mark.option("text_encoder_lr1", "text_encoder_lr2")
 def test_each_text_encoder_learns_at_its_own_rate(model, data, tmp_path, capsys):
     file = train(model, data, tmp_path / "out", text_encoder_lr1="0", text_encoder_lr2="5e-4")
 
