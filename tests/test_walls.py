@@ -27,6 +27,7 @@ RANKS = {
     "formats": 1,
     "options": 2,
     "commands": 3,
+    "hub": 3,
     "diffusion": 3,
     "data": 4,
     "jobs": 5,
@@ -43,7 +44,7 @@ RANKS = {
     "__main__": 14,
 }
 AROUND_ENTRY = 12
-LIGHT_PARTS = ("formats", "options", "jobs", "ui")
+LIGHT_PARTS = ("formats", "options", "hub", "jobs", "ui")
 HEAVY_AT_THE_TOP = ("torch_facts",)
 LIGHT_ELSEWHERE = (
     *("data.scan", "data.captions", "data.buckets"),

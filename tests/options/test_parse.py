@@ -140,8 +140,8 @@ def test_data_dir_may_be_written_with_a_dash():
         (["--face_crop_aug_range=4,2"], "the first must not be the larger one"),
         (["--xformers=1"], "--xformers: It is a flag and takes no value ('1')."),
         (["--output_name", "my", "lora"], "lora: This word belongs to no option.\n  If it belongs to --output_name"),
-        (["--fp8_base"], "It is known from sd-scripts, but not in this version."),
-        (["--huggingface_token=x"], "It is known from sd-scripts, but not in this version."),
+        (["--split_mode"], "It is known from sd-scripts, but not in this version."),
+        (["--blocks_to_swap=3"], "It is known from sd-scripts, but not in this version."),
         (["--clip_l=x"], "It belongs to the training of FLUX.1."),
         (["--text_encoder_lr1=1"], "It belongs to the training of SDXL."),
     ],
@@ -215,11 +215,11 @@ def test_config_file_numbers_may_be_text_and_lists_may_be_single(tmp_path):
 
 @pytest.mark.rule("cfg-01")
 def test_unknown_config_keys_are_one_warning_with_the_nearest_names(tmp_path):
-    path = config(tmp_path, "netwrok_dim = 4\nfp8_base = true\nzzz = 1\n")
+    path = config(tmp_path, "netwrok_dim = 4\nsplit_mode = true\nzzz = 1\n")
 
     assert parsed("--config_file", path).warnings == (
         f"{path}: keys without effect: netwrok_dim (did you mean network_dim?); "
-        "fp8_base (it is known from sd-scripts, but not in this version); zzz.",
+        "split_mode (it is known from sd-scripts, but not in this version); zzz.",
     )
 
 

@@ -14,6 +14,7 @@ from .options.caching import CachingOptions
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
 from .options.distributed import DistributedOptions
+from .options.hub import HubOptions
 from .options.job import JobOptions
 from .options.loss import LossOptions
 from .options.model import AttentionOptions, ModelOptions
@@ -60,6 +61,7 @@ RUN_GROUPS = (
     SavingOptions,
     MetadataOptions,
     ResumeOptions,
+    HubOptions,
     SamplingOptions,
     TrackingOptions,
     ConsoleOptions,

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,8 @@ from .errors import (
 from .events import Report
 from .files import write_text
 from .folders import leftovers_in, sweep
+from .hub.states import with_state_here
+from .hub.uploads import uploading
 from .jobs.folder import SPEC, Spec, read_spec
 from .jobs.job import RunningJob, lock_device, lock_output, open_job, options_of_attempt, spec_of
 from .locks import Lock
@@ -121,7 +124,11 @@ class Session:
             self._take_output(settings[SavingOptions])
         self.is_training = True
         with self.signals, terminal.bars():
-            self._train(found)
+            if is_main_process():
+                with uploading(found.settings, self.report, processes=process_count()):
+                    self._train(found)
+            else:
+                self._train(found)
 
     def fail(self, error: BaseException) -> int:
         """Tell why the run ended, close it, and return the exit code."""
@@ -215,7 +222,11 @@ class Session:
 
     def _examined(self, settings: Settings, problems: Problems, *, is_typed: bool) -> Preflight:
         """Look at everything; warnings are told, problems are raised together."""
-        asker = Asker(typed_at_shell=is_typed, processes=process_count())
+        asker = Asker(
+            typed_at_shell=is_typed,
+            processes=process_count(),
+            fetch=partial(with_state_here, report=self.report),
+        )
         found = examine_all(self.chosen, settings, problems, self.report, asker)
         check_room(room_of(found, size_of(found)), problems)
         for warning in problems.warnings:

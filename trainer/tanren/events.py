@@ -2,7 +2,7 @@
 
 An event is a flat dict with `kind` and `time` (seconds since 1970). Kinds: phase (name, done, total; epochs too when it
 is the training), step (step, epoch, loss, average, lr, seconds, memory), epoch (step, epoch, average), validation
-(step, average), sample (file, prompt, seed, index, step), saved (file, step, epoch), warning (text), problem (code,
+(step, average), sample (file, prompt, seed, index, step), saved (file, step, epoch), saved_state (file, step, epoch), warning (text), problem (code,
 where, what, why, fix), note (text), ended (state, reason). Sinks show or store them: the console, a job folder,
 trackers.
 """
@@ -82,7 +82,7 @@ class Report:
 
     @contextmanager
     def phase(self, name: str, total: int | None = None) -> Iterator[Phase]:
-        """Open a phase (load, cache latents, cache text, train, sample, save) of `total` units."""
+        """Open a phase (load, cache latents, cache text, train, sample, save, upload, download) of `total` units."""
         yield Phase(self, name, total)
 
     def asked(self) -> set[str]:

@@ -12,6 +12,7 @@ from .formats.checkpoint_kind import CheckpointKind
 from .formats.extra_models import check_lora, check_ranks, check_vae
 from .formats.sample_prompts import read_sample_prompts
 from .formats.toml_file import read_toml
+from .hub.states import is_on_hub
 from .models.hub import is_hub_id
 from .networks.lora_args import LoraArgs
 from .networks.module_names import is_own
@@ -46,7 +47,8 @@ def check_files(settings: Settings, base: CheckpointKind | None, lora: LoraArgs 
     for where, text in made:
         if text:
             collecting(problems, partial(resolve_user_path, text, "new folder", where=where))
-    if resume := settings[ResumeOptions].resume:
+    resume = settings[ResumeOptions].resume
+    if resume and not is_on_hub(settings):
         collecting(problems, lambda: choose_state(resolve_user_path(resume, "folder", where="--resume")))
     if prompts := settings[SamplingOptions].sample_prompts:
         collecting(problems, lambda: _check_sample_prompts(prompts, problems))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import ResumeError
 from ..folders import faults_of, read_manifest
+from ..options.hub import HubOptions
 from ..options.job import JobOptions
 from ..options.saving import ResumeOptions
 from ..options.spec import Settings
@@ -49,10 +50,13 @@ def choose_state(path: Path) -> tuple[Path, list[str]]:
 
 
 def state_to_resume(settings: Settings) -> Path | None:
-    """What this run goes on from: `--resume`, else the states that earlier attempts of its job left, else nothing."""
+    """What this run goes on from: `--resume`, else the states that earlier attempts of its job left, else nothing.
+
+    A state that is still on the hub cannot be looked into and counts as none.
+    """
     asked, job = settings[ResumeOptions].resume, settings[JobOptions].job_dir
     if asked is not None:
-        return Path(asked)
+        return None if settings[HubOptions].resume_from_huggingface else Path(asked)
     checkpoints = None if job is None else Path(job) / "checkpoints"
     if checkpoints is None or not checkpoints.is_dir() or _newest_whole(_states_in(checkpoints)) is None:
         return None

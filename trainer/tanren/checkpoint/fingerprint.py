@@ -17,6 +17,7 @@ from .. import __version__
 from ..errors import ResumeError
 from ..options.config import ConfigOptions
 from ..options.distributed import DistributedOptions
+from ..options.hub import HubOptions
 from ..options.job import JobOptions
 from ..options.sampling import SamplingOptions
 from ..options.saving import MetadataOptions, ResumeOptions, SavingOptions
@@ -27,6 +28,7 @@ FREE_GROUPS = (
     SavingOptions,
     MetadataOptions,
     ResumeOptions,
+    HubOptions,
     SamplingOptions,
     TrackingOptions,
     ConsoleOptions,

@@ -19,6 +19,8 @@ PHASE_TEXT = {
     "sample": "sample pictures",
     "validate": "validation",
     "save": "saving",
+    "upload": "uploading",
+    "download": "downloading the state",
 }
 
 
@@ -51,7 +53,7 @@ class Console:
         elif total is None or total == 0:
             if done == 0:
                 log.info("%s", PHASE_TEXT.get(name, name))
-        elif self._bar_name != "steps":
+        elif self._bar_name != "steps" or self._bar.n >= self._bar.total:
             self._open(PHASE_TEXT.get(name, name), total, done)
             if done >= total:
                 self._close()

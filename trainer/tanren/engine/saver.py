@@ -90,7 +90,7 @@ class Saver:
         """Weights and state of this moment, whatever the options say; returns the state's folder."""
         self._as_main(lambda: self._weights(names.weights_file(self.options, step=position.step), position))
         state = self._state_of_the_stop(position)
-        self._as_main(lambda: self._write_state(state, position))
+        self._as_main(lambda: self._state(state, position))
         return state
 
     def _state_of_the_stop(self, position: Position) -> Path:
@@ -110,7 +110,7 @@ class Saver:
         self._as_main(lambda: self._patiently(lambda: self._weights(name, position), name, position))
         if names.saves_state_at_end(self.options):
             state = self.folder / names.state_name(self.options)
-            self._as_main(lambda: self._write_state(state, cut_short or position))
+            self._as_main(lambda: self._state(state, cut_short or position))
 
     def _save(self, position: Position, *, step: int | None = None, epoch: int | None = None) -> None:
         self._as_main(lambda: self._save_or_retry(position, step, epoch))
@@ -120,7 +120,7 @@ class Saver:
             self._weights(names.weights_file(self.options, step=step, epoch=epoch), position)
             if self.options.save_state:
                 state = self.folder / names.state_name(self.options, step=step, epoch=epoch)
-                self._write_state(state, position)
+                self._state(state, position)
         except StorageError as error:
             self._plan_retry(error)
             return
@@ -155,6 +155,11 @@ class Saver:
         self._write_weights(path, position)
         self.last_good = str(path)
         self.report.tell("saved", file=str(path), step=position.step, epoch=position.epoch)
+
+    def _state(self, folder: Path, position: Position) -> None:
+        """A state that was asked for, as opposed to the automatic ones, which come and go."""
+        self._write_state(folder, position)
+        self.report.tell("saved_state", file=str(folder), step=position.step, epoch=position.epoch)
 
     def _remove_outdated(self, step: int | None, epoch: int | None) -> None:
         for state, name_of in ((False, names.weights_file), (True, names.state_name)):

@@ -17,6 +17,7 @@ from ..errors import UsageError, UserError
 from ..files import cut_torn_line, write_json
 from ..folders import sweep
 from ..locks import Lock
+from ..options.hub import HubOptions
 from ..options.spec import Settings, options_of
 from ..options.tracking import ConsoleOptions
 from .control import Control
@@ -41,14 +42,14 @@ from .folder import (
 from .process import this_process
 from .sink import JobSink, ready_for_json
 
-# Where the program keeps its files and what the console shows is no part of what is trained; a job that goes on may
-# name a state and be longer.
+# Where the program keeps its files, what the console shows and what is uploaded is no part of what is trained; a job
+# that goes on may name a state and be longer.
 NOT_IN_SPEC = frozenset(("job_dir", "data_dir", "config_file", "output_config"))
 MAY_DIFFER = frozenset(
     (
         *("resume", "allow_changes", "initial_step", "initial_epoch", "skip_until_initial_step"),
         *("max_train_steps", "max_train_epochs"),
-        *(option.name for option in options_of(ConsoleOptions)),
+        *(option.name for group in (ConsoleOptions, HubOptions) for option in options_of(group)),
     )
 )
 
@@ -182,6 +183,7 @@ def options_of_attempt(folder: Path, spec: Spec) -> dict[str, Any]:
     options = dict(spec.options)
     if has_checkpoint(folder):
         options.pop("resume", None)
+        options.pop("resume_from_huggingface", None)
     return options
 
 

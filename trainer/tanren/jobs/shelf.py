@@ -252,7 +252,7 @@ def _checked_spec(command: str, options: Mapping[str, Any]) -> Spec:
         if option is None or name in NOT_IN_SPEC:
             raise UsageError(where=str(name), what="A job has no such option.", fix="Leave it out.")
         if option.text.secret:
-            fix = f"Set {name.upper()} in the environment that the UI is started from."
+            fix = f"Set {option.variable} in the environment that the UI is started from."
             raise UsageError(where=name, what="Secrets are not kept in jobs.", fix=fix)
     try:
         return Spec(command, json.loads(json.dumps(dict(options), allow_nan=False)))

@@ -49,7 +49,8 @@ def parse(command: str, groups: Sequence[type], argv: Sequence[str], problems: P
     from_config = _config_values(typed.get("config_file"), bool(typed.get("output_config")), options, collected)
     for name in typed:
         if options[name].text.secret:
-            collected.warn(f"--{name}: others on this machine can read command lines; use {name.upper()} instead.")
+            use = options[name].variable
+            collected.warn(f"--{name}: others on this machine can read command lines; use {use} instead.")
     run = _built(command, groups, from_config | typed, collected)
     if problems is None:
         collected.raise_if_any()

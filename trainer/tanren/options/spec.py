@@ -27,6 +27,7 @@ class OptionText:
         saved_as: metadata key that records the value.
         parse: turns the user's text or TOML value into the value; raises ValueError with a sentence.
         secret: never written to specs, logs or configs.
+        variable: of the environment, that holds a secret instead; not given: the name in capitals.
         no_effect: accepted for kohya's sake; the sentence says why nothing happens.
         aliases: other spellings of the flag on the command line, without dashes in front.
         written: what a value looks like, such as "WIDTH,HEIGHT", where the type does not say it.
@@ -43,6 +44,7 @@ class OptionText:
     saved_as: str | None = None
     parse: Callable[[Any], Any] | None = None
     secret: bool = False
+    variable: str = ""
     no_effect: str = ""
     aliases: tuple[str, ...] = ()
     written: str = ""
@@ -65,6 +67,11 @@ class Option:
     type: Any
     default: Any
     text: OptionText
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that a secret should stand in."""
+        return self.text.variable or self.name.upper()
 
 
 @dataclass(frozen=True)
