@@ -71,6 +71,10 @@ def test_plain_run_has_nothing_to_complain_about():
         ),
         (["--fused_backward_pass"], "It works with Adafactor only, not with AdamW."),
         (
+            ["--fused_backward_pass", "--optimizer_type=adafactor", "--mixed_precision=fp16"],
+            "It cannot go together with --mixed_precision fp16, which scales all gradients at once.",
+        ),
+        (
             ["--fused_backward_pass", "--optimizer_type=adafactor", "--gradient_accumulation_steps=2"],
             "--fused_backward_pass: It cannot go together with --gradient_accumulation_steps 2.",
         ),

@@ -12,6 +12,7 @@ from ..options.distributed import DistributedOptions
 from ..options.network import NetworkOptions
 from ..options.optimizer import OptimizerOptions
 from ..options.spec import Settings
+from .fused import FusedStep
 from .memory import peak_memory
 from .position import Position
 from .rates import Rates
@@ -47,7 +48,8 @@ class Loop:
         self.average, self.watch = run.average, run.watch
         self.readback = Readback(run.precision.device)
         self.validation = Validation(run, settings[DatasetOptions], report)
-        self.step = TrainingStep(
+        kind = FusedStep if settings[OptimizerOptions].fused_backward_pass else TrainingStep
+        self.step = kind(
             run.objective,
             run.network,
             run.learner.optimizer,

@@ -84,10 +84,10 @@ class OptimizerOptions:
     )
     fused_backward_pass: bool = option(
         False,
-        "Update weights while gradients are computed; Adafactor without accumulation only.",
+        "Update each weight as soon as its gradient is there, and drop the gradient; Adafactor without accumulation "
+        "only. --max_grad_norm then limits the gradient of each weight by itself.",
         label="Fused backward pass",
         level="expert",
-        no_effect="A network's gradients are small, so that there is nothing to save.",
     )
 
     rules = (

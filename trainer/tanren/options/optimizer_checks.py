@@ -50,7 +50,7 @@ def check_optimizer(settings: Settings, problems: Problems, *, typed_at_shell: b
             )
         )
     if options.fused_backward_pass:
-        _check_fused(name, settings[TrainingOptions].gradient_accumulation_steps, problems)
+        _check_fused(name, settings[TrainingOptions], problems)
     if finds_own_rate(name):
         _check_factors(name, _rates_in_use(settings), problems)
     relative = is_adafactor(name) and steps_relatively(arguments)
@@ -76,16 +76,19 @@ def _arguments(words: tuple[str, ...], where: str, problems: Problems) -> dict[s
         return {}
 
 
-def _check_fused(name: str, accumulation: int, problems: Problems) -> None:
-    """V22, V23."""
+def _check_fused(name: str, training: TrainingOptions, problems: Problems) -> None:
+    """V22, V23, and float16, whose gradients are scaled all at once."""
     where = "--fused_backward_pass"
     if not is_adafactor(name):
         problems.add(
             UsageError(where=where, what=f"It works with Adafactor only, not with {name}.", fix="Leave it out.")
         )
-    if accumulation > 1:
-        what = f"It cannot go together with --gradient_accumulation_steps {accumulation}."
+    if training.gradient_accumulation_steps > 1:
+        what = f"It cannot go together with --gradient_accumulation_steps {training.gradient_accumulation_steps}."
         problems.add(UsageError(where=where, what=what, fix="Leave one of them out."))
+    if training.mixed_precision == "fp16":
+        what = "It cannot go together with --mixed_precision fp16, which scales all gradients at once."
+        problems.add(UsageError(where=where, what=what, fix="Set --mixed_precision bf16, or leave it out."))
 
 
 def _rates_in_use(settings: Settings) -> list[float]:

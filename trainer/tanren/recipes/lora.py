@@ -11,6 +11,7 @@ from ..data.records import Scan
 from ..engine.averages import FiniteWatch, LossAverage
 from ..engine.caching import cache_inputs
 from ..engine.continuing import start_position
+from ..engine.fused import check_fused
 from ..engine.learner import Learner, check_learning
 from ..engine.loop import fit
 from ..engine.precision import choose_precision, keep_whole, place, shrink_weights
@@ -43,6 +44,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
     """
     check_learning(settings)
     training = settings[TrainingOptions]
+    check_fused(settings, processes)
     seed = choose_seed(training, processes, state_to_resume(settings))
     precision = choose_precision(training, processes.device, report)
 
