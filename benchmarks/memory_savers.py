@@ -1,6 +1,6 @@
 """What each option that saves memory saves, and what it costs: full-size SDXL with random weights on a CPU. Linux only.
 
-    python benchmarks/memory_savers.py                                  all rows: 11 trainings, each of some minutes
+    python benchmarks/memory_savers.py                                  all rows: 22 trainings, each of a minute or two
     python benchmarks/memory_savers.py --rows checkpointing fp8_base    some of them
     python benchmarks/memory_savers.py --model MODEL --pixels 64        with another model
 
@@ -31,7 +31,7 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 WRITE, MEASURE = HERE.parent / "tools" / "random_sdxl.py", HERE / "measured_run.py"
 GB = 10**9
-PICTURES = 4
+PICTURES = 2
 LATENTS, TEXT = "--cache_latents", "--cache_text_encoder_outputs"
 USUAL = (LATENTS, TEXT)
 # relative_step would find a rate of its own; clipping needs all gradients at once, which is what fusing avoids.
@@ -64,9 +64,9 @@ ROWS = {
     "fused": Row("`--fused_backward_pass` (Adafactor)", ADAFACTOR, (*ADAFACTOR, "--fused_backward_pass")),
     "full_bf16": Row("`--full_bf16`", USUAL, (*USUAL, "--full_bf16")),
     "accumulation": Row(
-        "batch 1, `--gradient_accumulation_steps=4`, for batch 4",
-        (*USUAL, "--train_batch_size=4"),
-        (*USUAL, "--gradient_accumulation_steps=4"),
+        "batch 1, `--gradient_accumulation_steps=2`, for batch 2",
+        (*USUAL, "--train_batch_size=2"),
+        (*USUAL, "--gradient_accumulation_steps=2"),
     ),
 }
 
@@ -155,8 +155,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, help="base model; not given: a full-size one is written and removed")
     parser.add_argument("--pixels", type=int, default=256, help="side of the square pictures")
     parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=3, help="of each training; the first one is not timed")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=2, help="of each training; the first one is not timed")
+    parser.add_argument("--rounds", type=int, default=2, help="how often all of them are measured in turn")
     parser.add_argument("--results", type=Path, help="keep what was measured; a second start measures only the rest")
     return parser
 
