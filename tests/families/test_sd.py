@@ -143,6 +143,7 @@ def test_names_of_the_base_in_files(options, version, architecture, prediction, 
     assert names.default_resolution == resolution
 
 
+@pytest.mark.option("v_parameterization", "zero_terminal_snr")
 def test_flags_decide_prediction_and_schedule(sd1_path):
     plain = load(sd1_path)
     v = load(sd1_path, v_parameterization=True, zero_terminal_snr=True)

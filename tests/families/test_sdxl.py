@@ -266,6 +266,7 @@ def test_what_a_file_says_of_its_prediction_is_told(path, tmp_path, marks, warni
     assert all(wanted in text for wanted, text in zip(warnings, told, strict=True))
 
 
+@pytest.mark.option("v_parameterization", "zero_terminal_snr")
 def test_flags_decide_prediction_and_schedule(path, model):
     v = load(path, v_parameterization=True, zero_terminal_snr=True)
 

@@ -18,15 +18,18 @@ HEADS_AT_ONCE = 1
 
 
 def choose_attention(unet: Any, options: AttentionOptions, device: torch.device, report: Report) -> None:
-    """Install the asked kind of attention; PyTorch's own stays where nothing else is asked for or possible."""
-    if options.xformers:
+    """Install the asked kind of attention; PyTorch's own stays where nothing else is asked for or possible.
+
+    Of several `--mem_eff_attn` wins, then `--xformers`, as in sd-scripts.
+    """
+    if options.mem_eff_attn:
+        unet.set_attn_processor(SlicedAttention())
+    elif options.xformers:
         if device.type == "cuda" and importlib.util.find_spec("xformers") is not None:
             unet.enable_xformers_memory_efficient_attention()
             return
         reason = "needs a CUDA device" if device.type != "cuda" else "is not installed"
         report.warning(f"--xformers: xformers {reason}; PyTorch's own attention (--sdpa) is used instead.")
-    elif options.mem_eff_attn:
-        unet.set_attn_processor(SlicedAttention())
 
 
 class SlicedAttention(AttnProcessor2_0):
