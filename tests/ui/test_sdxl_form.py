@@ -97,14 +97,14 @@ def test_the_base_model_decides_what_is_trained(form, name, command):
 def test_the_sentence_above_the_form_says_what_is_trained_and_why(form):
     told = form.about_model(named(form, "tags.safetensors"))
 
-    assert "This trains a LoRA for Stable Diffusion XL: the base model is an SDXL model." in told
+    assert "This trains a LoRA for Stable Diffusion XL (SDXL): the base model is an SDXL model." in told
     assert "sdxl_train_network" in told
     assert "This trains a LoRA for Stable Diffusion 1 and 2: " in form.about_model(named(form, "anime.safetensors"))
 
 
 def test_a_kind_that_a_file_does_not_tell_is_asked_for_and_only_then(form):
     plan = form.plan(named(form, "old.ckpt"), SD1_PRESET)
-    chosen = {**named(form, "old.ckpt"), BASE_KIND: "Stable Diffusion XL"}
+    chosen = {**named(form, "old.ckpt"), BASE_KIND: "Stable Diffusion XL (SDXL)"}
 
     assert f"tanren-field-{BASE_KIND}" not in hidden_in(plan)
     assert f"tanren-field-{BASE_KIND}" in hidden_in(form.plan(named(form, "tags.safetensors"), SD1_PRESET))

@@ -96,6 +96,8 @@ class Places:
         self._declared, self._shown_as = declared, shown_as
         named = next((name for name in (DATASET, "in_json", "train_data_dir") if options.get(name)), "train_data_dir")
         self._paths = list(also.items())
+        # With one folder it goes without saying which part of the data a setting does not fit.
+        self._has_one_folder = sum(len(plan.subsets) for plan in plans) == 1
         for subset in (subset for plan in plans for subset in plan.subsets):
             is_apart = subset.is_reg and named == "train_data_dir"
             places = (subset.image_dir, subset.conditioning_data_dir, subset.metadata_file)
@@ -105,10 +107,12 @@ class Places:
     def problem(self, error: UserError) -> FoundProblem:
         """An error as the form shows it."""
         remedy = _remedy(error)
-        name = remedy.name if remedy else self.of(error.where)
+        about = AT_OPTION.match(error.what) if self._has_one_folder else None
+        at = about[0] if about and about[1] in self._declared else error.where
+        name = remedy.name if remedy else self.of(at)
         # The form takes a folder of pictures by whatever name.
         advice = "Choose that folder." if isinstance(error, WrongFolderError) and error.pictures else error.fix
-        where, what, why, fix = (self._shown(text) for text in (error.where, error.what, error.why, advice))
+        where, what, why, fix = (self._shown(text) for text in (at, error.what, error.why, advice))
         found = wishes(error.where, f"{error.what} {error.fix}", self._declared)
         return FoundProblem(name, self._label(name), where, what, why, fix, error.code, remedy, found)
 

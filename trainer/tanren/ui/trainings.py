@@ -63,7 +63,7 @@ TRAININGS = (
     Training("train_network", "Stable Diffusion 1 and 2", {0: "built-in/character-8gb"}),
     Training(
         "sdxl_train_network",
-        "Stable Diffusion XL",
+        "Stable Diffusion XL (SDXL)",
         {15: "built-in/sdxl-16gb", 11: "built-in/sdxl-12gb", 0: "built-in/sdxl-8gb"},
         named=r"xl|pony|illustrious|noob|animagine",
         apart={"text_encoder_lr": ("text_encoder_lr1", "text_encoder_lr2")},
