@@ -1,0 +1,33 @@
+"""What is special about LECO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .spec import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class LecoOptions:
+    """The prompts that are learned, and how pictures are begun for them."""
+
+    prompts_file: str | None = option(
+        None,
+        "TOML file with what to erase, to strengthen or to slide.",
+        label="Prompt file",
+        level="basic",
+        path="file",
+    )
+    max_denoising_steps: int = option(
+        40,
+        "A picture is begun in up to this many steps less one before predictions are compared.",
+        label="Denoising steps",
+        minimum=2,
+        maximum=1000,
+    )
+    leco_denoise_guidance_scale: float = option(
+        3.0,
+        "Guidance of that beginning; how far a concept is moved is the prompt file's guidance_scale.",
+        label="Denoising guidance",
+        minimum=0,
+    )
