@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 internal fault, 2 usage, 3 data, 4 model file, 5 storage, 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 SHOWN_AT_ONCE = 20
 
@@ -31,9 +32,17 @@ class UserError(Exception):
         head = f"{self.where}: {self.what}" if self.where else self.what
         return "\n".join([head, *(f"  {line}" for line in (self.why, self.fix) if line)])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Ordinary exceptions travel between processes by their positional arguments, which these have none of.
+        return _made_again, (type(self), {name: getattr(self, name) for name in ("what", "fix", "where", "why")})
+
     def as_dict(self) -> dict[str, object]:
         """The same text for events, logs and `result.json`."""
         return {"code": self.code, "where": self.where, "what": self.what, "why": self.why, "fix": self.fix}
+
+
+def _made_again(kind: type[UserError], parts: dict[str, str]) -> UserError:
+    return kind(**parts)
 
 
 class UsageError(UserError):
@@ -103,6 +112,9 @@ class SeveralProblems(UserError):
         self.problems = tuple(problems)
         self.code = min(problem.code for problem in self.problems)
         super().__init__(what=f"{len(self.problems)} problems were found.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
 
     @property
     def is_cut(self) -> bool:

@@ -20,7 +20,7 @@ from ..options.distributed import DistributedOptions
 from ..options.hub import HubOptions
 from ..options.job import JobOptions
 from ..options.sampling import SamplingOptions
-from ..options.saving import MetadataOptions, ResumeOptions, SavingOptions
+from ..options.saving import COMPARED_FACTS, MetadataOptions, ResumeOptions, SavingOptions
 from ..options.spec import Settings, options_of
 from ..options.tracking import ConsoleOptions, TrackingOptions
 
@@ -116,7 +116,7 @@ def differences(before: Fingerprint, now: Fingerprint) -> list[Difference]:
         for name in sorted({*before.settings, *now.settings})
         if _value(before.settings, name) != _value(now.settings, name)
     ]
-    for name in ("data", "base_model", "vae", "processes", "device", "precision"):
+    for name in COMPARED_FACTS:
         old, new = str(getattr(before, name)), str(getattr(now, name))
         if old != new:
             found.append(Difference(name, old[:16] or ABSENT, new[:16] or ABSENT))

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..errors import UserError
 from .store import Store
 
 Item = TypeVar("Item")
@@ -18,13 +19,24 @@ def _at_once() -> None:
     """A single process has nobody to wait for."""
 
 
+def _alone(found: list[UserError]) -> list[list[UserError]]:
+    return [found]
+
+
 @dataclass(frozen=True)
 class Crew:
-    """The processes that fill a cache together: number `index` of `count`; `wait` returns when all have called it."""
+    """The processes that fill a cache together.
+
+    Args:
+        index, count: number `index` of `count` that see the same files.
+        wait: returns when all processes of the run have called it.
+        gather: the problems of all processes of the run, in the same order in each.
+    """
 
     index: int = 0
     count: int = 1
     wait: Callable[[], None] = _at_once
+    gather: Callable[[list[UserError]], list[list[UserError]]] = _alone
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
         """Every count-th item: sample i belongs to process i mod n."""

@@ -49,7 +49,7 @@ class EncodeRules:
 
 
 def fill_latents(cache: LatentCache, rules: EncodeRules, report: Report, crew: Crew) -> list[DataError]:
-    """Make what is missing and close the cache; returns what is wrong with the pictures this process left out.
+    """Make what is missing and close the cache; returns what is wrong with the pictures that were left out.
 
     Raises:
         DataError: pictures that cannot be read or whose latents are not finite, unless they may be left out.
@@ -58,10 +58,14 @@ def fill_latents(cache: LatentCache, rules: EncodeRules, report: Report, crew: C
     filling = _Filling(cache, rules, crew if cache.folder is not None else Crew(), report)
     filling.encode_missing()
     crew.wait()
+    problems = Problems()
+    for found in crew.gather(filling.problems.errors):
+        for problem in found:
+            problems.add(problem)
     if not rules.skip_bad:
-        filling.problems.raise_if_any()
+        problems.raise_if_any()
     cache.close(filling.completed_digests())
-    return [error for error in filling.problems.errors if isinstance(error, DataError)]
+    return [error for error in problems.errors if isinstance(error, DataError)]
 
 
 class _Job(NamedTuple):

@@ -55,8 +55,8 @@ class TextCache:
         known = store.entries()
         missing = [caption for key, caption in by_key.items() if key not in known]
         crew.wait()
-        with report.phase("cache text", len(missing)) as phase:
-            share = crew.share(missing)
+        share = crew.share(missing)
+        with report.phase("cache text", len(share)) as phase:
             for start in range(0, len(share), batch_size):
                 batch = list(share[start : start + batch_size])
                 store.add(list(zip(map(_key, batch), _values(batch, encode(batch)), strict=True)))

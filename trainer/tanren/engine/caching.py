@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from ..data.batch import TextStates
 from ..data.cache_pass import Crew
 from ..data.dataset import BucketDataset
+from ..disk import TEMP_PREFIX
 from ..errors import UsageError
 from ..families.base import Model
 from ..networks.base import TrainedNetwork
@@ -32,8 +35,8 @@ def cache_inputs(
         DataError: pictures that cannot be read, or whose latents are not finite.
     """
     options = settings[CachingOptions]
-    crew = Crew(processes.index, processes.count, processes.wait)
     folder = data_folder(settings[JobOptions].data_dir) / "cache"
+    crew = crew_around(folder, processes)
     needs_models_later = settings[SamplingOptions].sample_prompts is not None
     # Captions first: pictures need much more memory beside the weights, and text encoders are large.
     if options.cache_text_encoder_outputs or options.cache_text_encoder_outputs_to_disk:
@@ -49,6 +52,24 @@ def cache_inputs(
         dataset.cache_latents(_latent_encoder(model), fingerprint([model.vae]), on_disk, crew)
         if not needs_models_later:
             _release(model.vae)
+
+
+def crew_around(folder: Path, processes: Processes) -> Crew:
+    """This process among those that see the same cache folder: all of them, or those of one machine."""
+    if processes.count == 1:
+        return Crew()
+    folder.mkdir(parents=True, exist_ok=True)
+    run = processes.from_main(secrets.token_hex(8))
+    marks = [folder / f"{TEMP_PREFIX}{run}-{index}.here" for index in range(processes.count)]
+    own = marks[processes.index]
+    own.touch()
+    try:
+        processes.wait()
+        seen = [index for index, mark in enumerate(marks) if mark.exists()]
+        processes.wait()
+    finally:
+        own.unlink()
+    return Crew(seen.index(processes.index), len(seen), processes.wait, processes.gather)
 
 
 def fingerprint(models: Iterable[nn.Module]) -> str:

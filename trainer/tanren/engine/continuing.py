@@ -17,8 +17,10 @@ from ..errors import UsageError
 from ..events import Report
 from ..networks.base import TrainedNetwork
 from ..options.saving import ResumeOptions
+from ..options.training import TrainingOptions
 from .averages import FiniteWatch, LossAverage
 from .learner import Learner
+from .lr_schedules import FactorSchedule
 from .position import Position
 
 
@@ -46,6 +48,7 @@ class Continuation:
         self.average, self.watch = average, watch
         self.session, self.fingerprint = session, fingerprint
         self.accepted_changes: list[str] = []
+        self._processes_before = fingerprint.processes
 
     def save(self, folder: Path, position: Position) -> None:
         """Write the state of this moment; changes nothing."""
@@ -87,8 +90,39 @@ class Continuation:
         self.average.restore(state.counters["average"])
         self.watch.restore(state.counters["watch"])
         self.session, self.accepted_changes = state.session, state.accepted_changes
+        self._processes_before = state.fingerprint.processes
         report.note(f"resumed from {folder.name}: step {state.step}, epoch {state.epoch + 1}")
         return Position(state.step, state.epoch, state.batch)
+
+    def recounted(self, position: Position, counts: Counts, training: TrainingOptions, report: Report) -> Position:
+        """Where a run stands that goes on with another number of processes than the one that saved its state.
+
+        An update then takes another number of batches. Of a length in epochs the part of the data that was seen stays,
+        and steps are counted as the processes of now make them; of a length in steps the steps stay.
+        """
+        before, now = self._processes_before, self.fingerprint.processes
+        if before == now:
+            return position
+        found = recounted(position, before, now, counts, training)
+        schedule = self.learner.scheduler
+        if isinstance(schedule, FactorSchedule):
+            schedule.load_state_dict({"count": found.step * now})
+        report.warning(
+            f"The state was saved by {before} processes, {now} train now: an update takes {now} batches, not {before}; "
+            f"step {position.step} counts as step {found.step}; the result is that of neither number alone."
+        )
+        return found
+
+
+def recounted(position: Position, before: int, now: int, counts: Counts, training: TrainingOptions) -> Position:
+    """A position of a run of `before` processes as one of `now`, for which the counts are."""
+    accumulation = training.gradient_accumulation_steps
+    if not training.max_train_epochs:
+        epoch, within = divmod(position.step, counts.steps_per_epoch)
+        return Position(position.step, epoch, within * accumulation)
+    within = min(position.batch * before // now // accumulation, counts.steps_per_epoch)
+    step = position.epoch * counts.steps_per_epoch + within
+    return Position(step, position.epoch, min(within * accumulation, counts.batches_per_process))
 
 
 def start_position(options: ResumeOptions, counts: Counts, accumulation: int) -> Position:

@@ -12,7 +12,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..errors import UsageError
 from .board import NO_BOARD, Board
 
 Value = TypeVar("Value")
@@ -123,14 +122,3 @@ class Processes:
         except RuntimeError as error:
             # Every kind of a failed message is one; which process is the cause is found out where the run ends.
             raise LostProcesses(str(error)) from error
-
-
-def refuse_several(processes: Processes, option: str, because: str) -> None:
-    """Raise when several processes train and an option does not go together with that.
-
-    Raises:
-        UsageError: it does not.
-    """
-    if processes.count > 1:
-        what = f"It does not go together with several processes, and {processes.count} were started: {because}."
-        raise UsageError(where=f"--{option}", what=what, fix=f"Leave --{option} out, or start one process.")

@@ -21,6 +21,7 @@ from ..options.job import JobOptions
 from ..options.model import ModelOptions
 from ..options.saving import ResumeOptions, SavingOptions
 from ..options.spec import Settings
+from ..options.training import TrainingOptions
 from .continuing import Continuation
 from .position import Position
 from .run import Run
@@ -54,7 +55,8 @@ def make_saver(running: Run, settings: Settings, scan: Scan, family: Family, rep
     )
     source = state_to_resume(settings)
     if source is not None:
-        running.start = state.restore(source, settings[ResumeOptions].allow_changes, report)
+        position = state.restore(source, settings[ResumeOptions].allow_changes, report)
+        running.start = state.recounted(position, running.counts, settings[TrainingOptions], report)
     facts = RunFacts(
         session=state.session,
         counts=running.counts,

@@ -19,7 +19,7 @@ from .network import NetworkOptions
 from .optimizer import OptimizerOptions
 from .rates import leaves_text_encoders_out, text_encoder_rates
 from .sampling import SamplingOptions
-from .saving import ResumeOptions, SavingOptions
+from .saving import COMPARED_FACTS, COMPARED_VERSIONS, ResumeOptions, SavingOptions
 from .spec import Conflicts, Refuses, Requires, Settings
 from .tracking import TrackingOptions
 from .training import TrainingOptions
@@ -156,7 +156,7 @@ def _start(settings: Settings, problems: Problems) -> None:
         problems.warn("--skip_until_initial_step has no effect without --initial_step, --initial_epoch or --resume.")
     if resume.allow_changes and not resume.resume:
         problems.warn("--allow_changes has no effect without --resume.")
-    known = settings.flat()
+    known = [*settings.flat(), *COMPARED_FACTS, *COMPARED_VERSIONS]
     for name in resume.allow_changes:
         if name not in known:
             close = nearest(name, known)

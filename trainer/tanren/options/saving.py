@@ -117,6 +117,11 @@ class MetadataOptions:
     )
 
 
+# What a state is compared by besides the options; `--allow_changes` takes these names too.
+COMPARED_FACTS = ("data", "base_model", "vae", "processes", "device", "precision")
+COMPARED_VERSIONS = ("tanren", "python", "torch")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResumeOptions:
     """How an interrupted run goes on."""
