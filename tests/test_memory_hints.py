@@ -8,8 +8,8 @@ from tanren.options.parse import parse
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB.\nIncluding non-PyTorch memory"
 
 
-def settings(*argv):
-    return parse("train_network", COMMANDS["train_network"].groups, argv).settings
+def settings(*argv, command="train_network"):
+    return parse(command, COMMANDS[command].groups, argv).settings
 
 
 @pytest.mark.rule("flt-04")
@@ -35,6 +35,20 @@ def test_options_that_are_set_already_are_not_advised():
     assert "gradient_checkpointing" not in problem.fix
     assert "--cache_latents;" not in problem.fix
     assert "--optimizer_type AdamW8bit" in problem.fix
+
+
+@pytest.mark.rule("flt-04")
+def test_sdxl_is_advised_8_bits_and_cached_captions_but_not_less_than_its_own_size():
+    words = ("--mixed_precision=bf16", "--network_train_unet_only", "--resolution=1024")
+
+    fix = memory_problem(MemoryError(), settings(*words, command="sdxl_train_network")).fix
+
+    assert "--fp8_base_unet, which keeps the U-Net in 8 bits" in fix
+    assert "--cache_text_encoder_outputs, where captions do not vary" in fix
+    assert "--resolution" not in fix
+    small = settings(*words, "--fp8_base", "--cache_text_encoder_outputs", command="sdxl_train_network")
+    assert "fp8_base" not in memory_problem(MemoryError(), small).fix
+    assert "captions" not in memory_problem(MemoryError(), small).fix
 
 
 def test_other_errors_are_none_of_its_business():

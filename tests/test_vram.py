@@ -7,7 +7,7 @@ from tanren.commands import COMMANDS
 from tanren.errors import Problems
 from tanren.options.parse import parse
 from tanren.preflight import examine
-from tanren.room import size_of
+from tanren.room import room_of, size_of, text_bytes
 from tanren.vram import GIB, MIB, memory_need
 
 COMMAND = COMMANDS["train_network"]
@@ -112,28 +112,83 @@ def test_small_model_is_counted_from_its_header(need, tmp_path):
     assert need().weights == (859_520_964 + 123_060_480 + 83_653_863) * 4
 
 
-def test_sdxl_is_counted_with_its_own_model(tmp_path):
-    """A training at 1024 pixels in bfloat16 with caches and checkpointing, as people with 12 GB run it."""
+CACHED = ("--cache_latents", "--network_train_unet_only", "--cache_text_encoder_outputs")
+SMALL = ("--mixed_precision=bf16", "--gradient_checkpointing", *CACHED)
+
+
+@pytest.fixture
+def sdxl(tmp_path):
+    """What is found for one picture at 1024 pixels on a .ckpt, which counts as a standard SDXL."""
     folder = tmp_path / "data" / "8_cat"
     folder.mkdir(parents=True)
     Image.new("RGB", (1024, 1024)).save(folder / "a.png")
     (tmp_path / "model.ckpt").write_bytes(b"PK\x03\x04" + bytes(100))
-    sdxl = COMMANDS["sdxl_train_network"]
-    argv = [
-        f"--pretrained_model_name_or_path={tmp_path / 'model.ckpt'}",
-        f"--train_data_dir={tmp_path / 'data'}",
-        f"--output_dir={tmp_path}",
-        *("--resolution=1024", "--max_data_loader_n_workers=0", "--network_module=networks.lora"),
-        *("--mixed_precision=bf16", "--gradient_checkpointing", "--cache_latents", "--network_train_unet_only"),
-        "--cache_text_encoder_outputs",
-    ]
-    found = examine(sdxl, parse("sdxl_train_network", sdxl.groups, argv).settings, Problems())
+    command = COMMANDS["sdxl_train_network"]
 
-    need = memory_need(found, size_of(found), on_gpu=True)
+    def found(*words):
+        argv = [
+            f"--pretrained_model_name_or_path={tmp_path / 'model.ckpt'}",
+            f"--train_data_dir={tmp_path / 'data'}",
+            f"--output_dir={tmp_path}",
+            *("--resolution=1024", "--max_data_loader_n_workers=0", "--network_module=networks.lora", *words),
+        ]
+        return examine(command, parse("sdxl_train_network", command.groups, argv).settings, Problems())
+
+    return found
+
+
+def of(found, *, on_gpu=True):
+    return memory_need(found, size_of(found), on_gpu=on_gpu)
+
+
+def test_sdxl_is_counted_with_its_own_model(sdxl):
+    """A training at 1024 pixels in bfloat16 with caches and checkpointing, as people with 12 GB run it."""
+    need = of(sdxl(*SMALL))
 
     assert need.weights == 2_567_463_684 * 2
-    # The caches are made with the whole model at hand, which is the largest moment.
-    assert 6.5 * GIB < need.peak < 9 * GIB
+    # Captions are encoded with the whole model at hand, which is the largest moment.
+    assert 6.5 * GIB < need.peak < 8 * GIB
+
+
+def test_estimate_agrees_with_the_measured_run_of_a_full_size_sdxl(sdxl):
+    """docs/proofs.md: two steps at 256 pixels, rank 4, on a CPU: 7.43 GB."""
+    need = of(sdxl(*SMALL, "--resolution=256"), on_gpu=False)
+
+    assert need.peak == pytest.approx(7.43e9, rel=0.05)
+
+
+def test_eight_bits_halve_the_unet_and_all_of_the_text_encoders_but_their_tables(sdxl):
+    plain, unet, both = (
+        of(sdxl("--mixed_precision=bf16", *words)).weights for words in ([], ["--fp8_base_unet"], ["--fp8_base"])
+    )
+
+    assert plain - unet == 2_567_463_684
+    assert unet - both == 817_720_320 - 49_408 * (768 + 1280)
+
+
+def test_sdxl_with_everything_that_saves_fits_a_card_of_8_gb(sdxl, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a cat\n")
+    words = [*SMALL, "--fp8_base_unet", "--optimizer_type=AdamW8bit", "--network_dim=16"]
+
+    assert of(sdxl(*words)).upper < 7 * GIB
+    assert of(sdxl(*words, f"--sample_prompts={tmp_path / 'prompts.txt'}")).peak < 7.5 * GIB
+
+
+def test_a_fused_update_has_no_gradients_to_count(sdxl):
+    words = [*SMALL, "--optimizer_type=Adafactor", "--max_grad_norm=0", "--network_dim=8"]
+
+    # 3 563 008 numbers for each rank, since a .ckpt does not tell its layers.
+    assert of(sdxl(*words)).trained - of(sdxl(*words, "--fused_backward_pass")).trained == 4 * 8 * 3_563_008
+
+
+def test_encoded_captions_are_counted_where_they_are_kept(sdxl):
+    """77 states of 2048 numbers and one of 1280 for each of the pictures."""
+    bytes_of_one = (77 * 2048 + 1280) * 2
+
+    assert text_bytes(sdxl(*SMALL)) == bytes_of_one
+    assert text_bytes(sdxl(*SMALL, "--max_token_length=225")) == (227 * 2048 + 1280) * 2
+    on_disk = sdxl("--mixed_precision=bf16", "--network_train_unet_only", "--cache_text_encoder_outputs_to_disk")
+    assert room_of(on_disk, None).cache_bytes == bytes_of_one
 
 
 def test_upper_side_lies_above_the_peak_and_main_memory_is_told_beside_a_gpu(need):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .commands import COMMANDS
 from .errors import OutOfMemory
+from .formats.checkpoint_kind import SD1, SDXL
 from .options.caching import CachingOptions
 from .options.dataset import DatasetOptions
+from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions
 from .options.spec import Settings
@@ -14,7 +17,7 @@ from .options.training import TrainingOptions
 
 # What torch and its allocators say; they have no common class for it.
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "cudnn_status_alloc_failed")
-USUAL_AREA = 512 * 512
+USUAL_SIDES = {SD1: 512, SDXL: 1024}
 LARGE_RANK = 64
 
 
@@ -40,13 +43,19 @@ def hints_for(settings: Settings) -> Iterator[str]:
         yield f"a smaller --train_batch_size (now {dataset.train_batch_size}) with --gradient_accumulation_steps"
     if training.mixed_precision == "no":
         yield "--mixed_precision bf16 or fp16"
-    if not caching.cache_latents:
+    model = settings[ModelOptions]
+    if training.mixed_precision != "no" and not (model.fp8_base or model.fp8_base_unet):
+        yield "--fp8_base_unet, which keeps the U-Net in 8 bits"
+    if not (caching.cache_latents or caching.cache_latents_to_disk):
         yield "--cache_latents"
     if not settings[NetworkOptions].network_train_unet_only:
         yield "--network_train_unet_only (with --cache_text_encoder_outputs)"
+    elif not (caching.cache_text_encoder_outputs or caching.cache_text_encoder_outputs_to_disk):
+        yield "--cache_text_encoder_outputs, where captions do not vary"
     if "8bit" not in settings[OptimizerOptions].chosen.lower():
         yield "--optimizer_type AdamW8bit"
     if (settings[NetworkOptions].network_dim or 0) > LARGE_RANK:
         yield f"a smaller --network_dim (now {settings[NetworkOptions].network_dim})"
-    if dataset.resolution and dataset.resolution[0] * dataset.resolution[1] > USUAL_AREA:
+    usual = USUAL_SIDES[COMMANDS[settings.command].bases[0]]
+    if dataset.resolution and dataset.resolution[0] * dataset.resolution[1] > usual**2:
         yield "a smaller --resolution (now {},{})".format(*dataset.resolution)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .checkpoint.names import most_at_once, planned_files
+from .commands import COMMANDS
 from .disk import SPARE_BYTES, free_bytes, size_text
 from .errors import Problems, StorageError
 from .formats.base_model import is_safetensors
+from .formats.checkpoint_kind import SD1, SD2, SDXL
 from .formats.safetensors_header import read_header
 from .networks.lora_size import SECOND_ENCODER, LoraSize, lora_size
 from .options.caching import CachingOptions
@@ -26,6 +28,8 @@ LATENT_CELL, LATENT_CHANNELS, FLOAT_BYTES = 8, 4, 4
 FILE_BYTES = {"float": 4, "fp16": 2, "bf16": 2}
 # Bytes that an optimizer keeps per trained number, where it is not AdamW's two floats.
 OPTIMIZER_BYTES = {"8bit": 2, "lion": 4, "sgd": 4, "adafactor": 4, "dadapt": 12, "prodigy": 16}
+# Of a token's state, and of the state for the whole caption.
+TEXT_WIDTHS = {SD1: (768, 0), SD2: (1024, 0), SDXL: (2048, 1280)}
 FILES_OF_FOLDER = (
     "unet/diffusion_pytorch_model.safetensors",
     "unet/diffusion_pytorch_model.fp16.safetensors",
@@ -42,7 +46,8 @@ class Room:
 
     Args:
         output_dir, output_free: where results go.
-        cache_dir, cache_free, cache_bytes: where latents are kept on disk; 0 bytes when they are not.
+        cache_dir, cache_free, cache_bytes: where latents and encoded captions are kept on disk; 0 bytes when they
+            are not.
         file_bytes, state_bytes: one file of weights, one state.
         output_bytes: the most that results take at the same time.
     """
@@ -85,7 +90,9 @@ def room_of(found: Preflight, size: LoraSize | None) -> Room:
     saving = settings[SavingOptions]
     output = Path(saving.output_dir or ".").expanduser()
     cache = data_folder(settings[JobOptions].data_dir) / "cache"
-    cache_bytes = latent_bytes(found) if settings[CachingOptions].cache_latents_to_disk else 0
+    caching = settings[CachingOptions]
+    cache_bytes = latent_bytes(found) if caching.cache_latents_to_disk else 0
+    cache_bytes += text_bytes(found) if caching.cache_text_encoder_outputs_to_disk else 0
     places = (str(output), free_bytes(output), str(cache), free_bytes(cache), cache_bytes)
     if size is None or found.counts is None:
         return Room(*places)
@@ -128,3 +135,21 @@ def latent_bytes(found: Preflight) -> int:
             copies = 2 if dataset.plan.subsets[image.subset].flip_aug else 1
             total += copies * (width // LATENT_CELL) * (height // LATENT_CELL) * LATENT_CHANNELS * FLOAT_BYTES
     return total
+
+
+def text_bytes(found: Preflight) -> int:
+    """Bytes of all encoded captions, each picture having another."""
+    settings = found.settings
+    tokens = (settings[ModelOptions].max_token_length or 75) + 2
+    width, pooled = TEXT_WIDTHS[kind_of_base(found)]
+    pictures = sum(len(dataset.images) + len(dataset.validation) for dataset in found.scan.datasets)
+    number = FLOAT_BYTES if settings[TrainingOptions].mixed_precision == "no" else FLOAT_BYTES // 2
+    return pictures * (tokens * width + pooled) * number
+
+
+def kind_of_base(found: Preflight) -> str:
+    """Kind that the base model is, or that the command trains where no header tells."""
+    if found.base is not None and found.base.family in TEXT_WIDTHS:
+        return found.base.family
+    bases = COMMANDS[found.settings.command].bases
+    return SD2 if found.settings[ModelOptions].v2 and SD2 in bases else bases[0]

@@ -8,9 +8,10 @@ factors below were computed from the shapes of every operation of the real train
 channels, attention that keeps no scores; torch 2.13, Nov 2026) with `benchmarks/memory.py`, which prints them again.
 Models of other widths are scaled by their first layer.
 
-Against runs of a full-size SD 1.5 on a CPU at 256 pixels, batch 1, rank 4 (docs/proofs.md): float32 estimated 4.9 GiB,
-measured 5.1; bfloat16 with checkpointing and cached latents estimated 2.7, measured 2.75. GPUs keep workspaces and gaps
-that shapes do not show: `ON_GPU` and the upper side are allowances for them, not measurements.
+Against runs on a CPU at 256 pixels, batch 1, rank 4 (docs/proofs.md): SD 1.5 in float32 estimated 4.9 GiB, measured
+5.1; in bfloat16 with checkpointing and cached latents estimated 2.7, measured 2.75; SDXL in bfloat16 with checkpointing
+and both caches estimated 7.0, measured 6.9. GPUs keep workspaces and gaps that shapes do not show: `ON_GPU` and the
+upper side are allowances for them, not measurements.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from .commands import COMMANDS
 from .formats.base_model import is_safetensors
 from .formats.checkpoint_kind import SD1, SD2, SDXL
 from .formats.safetensors_header import read_header
@@ -34,7 +34,7 @@ from .options.sampling import SamplingOptions
 from .options.spec import Settings
 from .options.training import TrainingOptions
 from .preflight import Preflight
-from .room import FLOAT_BYTES, LATENT_CELL, kept_by_optimizer, latent_bytes
+from .room import FLOAT_BYTES, LATENT_CELL, kept_by_optimizer, kind_of_base, latent_bytes, text_bytes
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 # Bytes in float32 per latent cell and picture; half of it in half precision.
@@ -85,6 +85,7 @@ class Known:
         per_rank: numbers of a LoRA per rank, where no header tells.
         step, checkpointed_step, prediction: bytes in float32 per latent cell and picture; half in half precision.
         text_step: bytes in float32 that learning text encoders keep per token.
+        token_tables: numbers of the text encoders' tables of tokens, which are never kept in 8 bits.
     """
 
     unet: int
@@ -94,13 +95,14 @@ class Known:
     checkpointed_step: int
     prediction: int
     text_step: int
+    token_tables: int
 
 
 VAE_NUMBERS = 83_653_863
 KNOWN = {
-    SD1: Known(859_520_964, 123_060_480, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 650 * KIB),
-    SD2: Known(865_910_724, 340_387_840, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 1200 * KIB),
-    SDXL: Known(2_567_463_684, 817_720_320, 3_563_008, 567 * KIB, 73 * KIB, 18 * KIB, 3390 * KIB),
+    SD1: Known(859_520_964, 123_060_480, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 650 * KIB, 37_945_344),
+    SD2: Known(865_910_724, 340_387_840, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 1200 * KIB, 50_593_792),
+    SDXL: Known(2_567_463_684, 817_720_320, 3_563_008, 567 * KIB, 73 * KIB, 18 * KIB, 3390 * KIB, 101_187_584),
 }
 
 
@@ -116,10 +118,16 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Use:
-    """How the settings use the model: bytes per number, what is kept at hand, what is computed once."""
+    """How the settings use the model: bytes per number, what is kept at hand, what is computed once.
+
+    With `merges_first` the model is there as a whole before it is rounded to 8 bits.
+    """
 
     weight_bytes: int
     vae_bytes: int
+    unet_in_eight_bits: bool
+    text_in_eight_bits: bool
+    merges_first: bool
     draws_samples: bool
     caches_latents: bool
     caches_text: bool
@@ -137,14 +145,14 @@ def memory_need(found: Preflight, size: LoraSize | None, *, on_gpu: bool) -> Mem
         ModelFileError: the base model's header cannot be read.
     """
     use, model = _use_of(found.settings, on_gpu=on_gpu), _model_of(found)
-    text, vae = model.text * use.weight_bytes, model.vae * use.vae_bytes
-    everything = model.unet * use.weight_bytes + text + vae
+    unet, text, vae = _parts_bytes(use, model, known_of(found))
+    everything = unet + text + vae
     released_text = text if use.caches_text and not use.draws_samples else 0
     weights = everything - released_text - (vae if use.caches_latents and not use.draws_samples else 0)
     trained = _trained_bytes(found, size)
     step, encoding, sampling = _work_bytes(found, use, model.width)
     phases = [
-        everything,
+        (model.unet + model.text) * use.weight_bytes + vae if use.merges_first else everything,
         # Captions are cached before pictures.
         everything - released_text + (encoding if use.caches_latents else 0),
         weights + trained + max(step, 0 if use.caches_latents else encoding),
@@ -163,13 +171,24 @@ def memory_need(found: Preflight, size: LoraSize | None, *, on_gpu: bool) -> Mem
     )
 
 
+def _parts_bytes(use: _Use, model: _Model, known: Known) -> tuple[int, int, int]:
+    """Bytes of U-Net, text encoders and VAE."""
+    unet = model.unet * (1 if use.unet_in_eight_bits else use.weight_bytes)
+    whole = min(known.token_tables, model.text) if use.text_in_eight_bits else model.text
+    return unet, whole * use.weight_bytes + model.text - whole, model.vae * use.vae_bytes
+
+
 def _use_of(settings: Settings, *, on_gpu: bool) -> _Use:
-    precision, caching = settings[TrainingOptions].mixed_precision, settings[CachingOptions]
+    options, caching = settings[ModelOptions], settings[CachingOptions]
+    precision = settings[TrainingOptions].mixed_precision
     # A CPU computes in float32 where float16 is asked for.
     weight_bytes = 2 if precision == "bf16" or (precision == "fp16" and on_gpu) else 4
     return _Use(
         weight_bytes=weight_bytes,
-        vae_bytes=4 if settings[ModelOptions].no_half_vae else weight_bytes,
+        vae_bytes=4 if options.no_half_vae else weight_bytes,
+        unet_in_eight_bits=options.fp8_base or options.fp8_base_unet,
+        text_in_eight_bits=options.fp8_base,
+        merges_first=bool(settings[NetworkOptions].base_weights),
         draws_samples=settings[SamplingOptions].sample_prompts is not None,
         caches_latents=caching.cache_latents or caching.cache_latents_to_disk,
         caches_text=caching.cache_text_encoder_outputs or caching.cache_text_encoder_outputs_to_disk,
@@ -188,11 +207,14 @@ def _work_bytes(found: Preflight, use: _Use, width: float) -> tuple[int, int, in
 
 
 def _beside_bytes(found: Preflight) -> int:
-    """Main memory for cached latents and for the processes that prepare batches."""
+    """Main memory for what is cached there and for the processes that prepare batches."""
     caching = found.settings[CachingOptions]
     latents = latent_bytes(found) if caching.cache_latents and not caching.cache_latents_to_disk else 0
+    text = (
+        0 if caching.cache_text_encoder_outputs_to_disk or not caching.cache_text_encoder_outputs else text_bytes(found)
+    )
     workers = min(found.settings[TrainingOptions].max_data_loader_n_workers, os.cpu_count() or 1)
-    return latents + workers * PER_WORKER
+    return latents + text + workers * PER_WORKER
 
 
 def largest_batch_cells(found: Preflight) -> int:
@@ -231,10 +253,7 @@ def _step_bytes(found: Preflight) -> float:
 
 def known_of(found: Preflight) -> Known:
     """Of the kind that the base model is, or that the command trains."""
-    if found.base is not None and found.base.family in KNOWN:
-        return KNOWN[found.base.family]
-    bases = COMMANDS[found.settings.command].bases
-    return KNOWN[SD2 if found.settings[ModelOptions].v2 and SD2 in bases else bases[0]]
+    return KNOWN[kind_of_base(found)]
 
 
 def _trained_bytes(found: Preflight, size: LoraSize | None) -> int:
@@ -242,7 +261,9 @@ def _trained_bytes(found: Preflight, size: LoraSize | None) -> int:
     training, network = settings[TrainingOptions], settings[NetworkOptions]
     numbers = size.numbers if size else (network.network_dim or 4) * known_of(found).per_rank
     own = 2 if training.full_fp16 or training.full_bf16 else 4
-    return numbers * (2 * own + kept_by_optimizer(settings[OptimizerOptions].chosen))
+    # A fused update drops each gradient as soon as it is there.
+    gradients = 0 if settings[OptimizerOptions].fused_backward_pass else own
+    return numbers * (own + gradients + kept_by_optimizer(settings[OptimizerOptions].chosen))
 
 
 def _model_of(found: Preflight) -> _Model:
