@@ -97,7 +97,7 @@ class Session:
         self._output_lock: Lock | None = None
         # Held until the process is gone, and with it what it keeps in the device's memory.
         self._device_lock: Lock | None = None
-        self.is_training = False
+        self.is_training = self._has_joined = False
         self._data_dir: str | None = None
 
     def run(self, words: list[str]) -> None:
@@ -133,6 +133,7 @@ class Session:
     def fail(self, error: BaseException) -> int:
         """Tell why the run ended, close it, and return the exit code."""
         problem: UserError | None = None
+        self._tell_others(error)
         if isinstance(error, UserError):
             code, reason, problem = error.code, error.what, error
             self.report.problem(error)
@@ -248,6 +249,7 @@ class Session:
         family = import_part(self.chosen.family).FAMILY
         recipe = import_part(self.chosen.recipe)
         together = import_part(".engine.together")
+        self._has_joined = True
         with together.joined(found.settings[DistributedOptions], self.report, self._give_up) as processes:
             try:
                 recipe.run(family, found.settings, found.scan, self.report, processes)
@@ -256,6 +258,14 @@ class Session:
                 if problem is None:
                     raise
                 raise problem from error
+
+    def _tell_others(self, error: BaseException) -> None:
+        """Let the processes that wait for this one to join know why it never will."""
+        if process_count() == 1 or self._has_joined or (is_main_process() and not self.is_training):
+            return
+        # Without torch none of them waits.
+        with contextlib.suppress(UserError):
+            import_part(".engine.together").tell_before_joining(error)
 
     def _give_up(self, error: Exception) -> None:
         """End at once, from another thread: the training waits for a process that is gone, and cannot be woken."""

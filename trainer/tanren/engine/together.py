@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -66,6 +66,17 @@ def joined(options: DistributedOptions, report: Report, give_up: GiveUp) -> Iter
     finally:
         watch.stop()
     dist.destroy_process_group()
+
+
+def tell_before_joining(error: BaseException) -> None:
+    """Announce why this process does not join; does nothing where no launcher keeps a store."""
+    if not _has_store() or _missing_variables():
+        return
+    board = Board(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    # The launcher may be gone, and then nobody waits.
+    with suppress(RuntimeError):
+        board.connect()
+        board.announce(_ending_of(error, board.index))
 
 
 class Listener:
@@ -135,8 +146,9 @@ class Watch:
 def _join(options: DistributedOptions, board: Board, hear: Callable[[], None], watch: Watch) -> Processes:
     patience = timedelta(minutes=options.ddp_timeout) if options.ddp_timeout else None
     # The store of a launcher is there from the beginning; without a launcher the main process makes one by joining.
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+    if _has_store():
         board.connect()
+        _refuse_lost(board)
         watch.start()
         accelerator = _accelerator(patience)
     else:
@@ -156,8 +168,23 @@ def _join(options: DistributedOptions, board: Board, hear: Callable[[], None], w
     )
 
 
+def _has_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _refuse_lost(board: Board) -> None:
+    """Not even begin when another process has ended already."""
+    ending = board.ending()
+    if ending is not None:
+        raise ending.as_exception(board.count)
+
+
+def _missing_variables() -> list[str]:
+    return [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+
+
 def _refuse_half_launched() -> None:
-    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    missing = _missing_variables()
     if missing:
         raise UsageError(
             where="WORLD_SIZE",
