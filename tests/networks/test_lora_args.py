@@ -96,6 +96,15 @@ def test_curves_of_learning_rate_factors(text, expected):
     assert args.block_factors[12:] == (1.0,) * 13
 
 
+def test_curves_span_the_nine_blocks_of_sdxl_each_way():
+    args = parsed("down_lr_weight=linear", "up_lr_weight=reverse_linear+1", blocks=SDXL_BLOCKS)
+
+    assert args.block_factors is not None
+    assert args.block_factors[1:10] == pytest.approx([0, 1 / 8, 2 / 8, 3 / 8, 4 / 8, 5 / 8, 6 / 8, 7 / 8, 1])
+    assert args.block_factors[10:13] == (1.0, 1.0, 1.0)
+    assert args.block_factors[13:22] == pytest.approx([2 - place / 8 for place in range(9)])
+
+
 def test_a_block_with_factor_0_gets_no_layers():
     args = parsed("down_lr_weight=0,0,0,0,0,0,1,1,1,1,1,1", "mid_lr_weight=0.5")
 
