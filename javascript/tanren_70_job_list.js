@@ -18,12 +18,14 @@
   /**
    * @param {Object} settings
    * @param {(id: string) => void} settings.onSelect
+   * @param {() => void} settings.onTrash told after a deleted job was put back or removed
    */
-  tanren.makeJobList = function ({ onSelect }) {
+  tanren.makeJobList = function ({ onSelect, onTrash }) {
     const search = el("input", { type: "search", class: "tn-input", placeholder: t("Search jobs by name"), "aria-label": t("Search jobs by name") });
     const groups = GROUPS.map((group) => ({ ...group, head: el("h3", {}), list: el("ul", { class: "tn-jobs" }) }));
     const nothing = el("div", { class: "tn-nothing" }, el("p", {}, t("No jobs yet.")), el("p", {}, t("A training that you start appears here at once, and stays when the page or the WebUI is closed.")));
-    const root = el("nav", { class: "tn-list", "aria-label": t("All jobs") }, search, ...groups.flatMap((group) => [group.head, group.list]), nothing);
+    const trash = tanren.makeTrash({ onChange: onTrash });
+    const root = el("nav", { class: "tn-list", "aria-label": t("All jobs") }, search, ...groups.flatMap((group) => [group.head, group.list]), nothing, trash.root);
     const rows = new Map();
     let jobs = [];
     let selected = null;
@@ -49,7 +51,8 @@
 
     return {
       root,
-      update(newJobs) {
+      update(newJobs, deleted) {
+        trash.update(deleted);
         jobs = newJobs;
         const ids = new Set(jobs.map((job) => job.id));
         for (const id of [...rows.keys()]) if (!ids.has(id)) rows.delete(id);

@@ -73,7 +73,7 @@
       tanren.setShown(this.trouble, false);
       this.builtWith = tanren.wordsVersion;
       this.notice = el("div", {});
-      this.list = tanren.makeJobList({ onSelect: (id) => this.select(id, true) });
+      this.list = tanren.makeJobList({ onSelect: (id) => this.select(id, true), onTrash: () => this.onDone(null, "trash") });
       this.detail = el("div", { class: "tn-detail" });
       this.view = el("div", { class: "tn-view" }, this.list.root, this.detail);
       this.root = el("div", { class: "tanren-sheet tn-live", id: "tanren-live-view" }, this.trouble, this.notice, this.view);
@@ -165,7 +165,7 @@
       const answer = await tanren.ask("jobs");
       this.listAt = performance.now();
       this.jobs = answer.jobs || [];
-      this.list.update(this.jobs);
+      this.list.update(this.jobs, answer.deleted || 0);
       this.hasAnswer = true;
       tanren.setShown(this.view, true);
       if (!this.page) this.openRunning();

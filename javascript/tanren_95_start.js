@@ -52,6 +52,8 @@
     if (live) tanren.openLive(live);
     const environment = byId("tanren-environment");
     if (environment) tanren.openEnvironment(environment);
+    const cache = byId("tanren-cache");
+    if (cache) tanren.openCache(cache);
     tanren.openForm();
     tanren.nameFlags();
     tanren.noticeStart();

@@ -7,7 +7,7 @@ from jobs.light_trainer import dispatching, reaches, until
 from tanren.errors import UsageError
 from tanren.files import append_line
 from tanren.folders import durable_folder
-from tanren.jobs.trash import empty_trash, outputs_of, put_back, trashed
+from tanren.jobs.trash import empty_trash, outputs_of, put_back, remove_for_good, trashed, trashed_jobs
 
 
 def saved(job, path, kind="saved"):
@@ -75,6 +75,61 @@ def test_a_job_comes_back_from_the_trash(shelf, finished):
             put_back(shelf, wrong)
 
 
+def test_results_that_went_along_come_back_to_where_they_were(shelf, finished):
+    out = shelf.default_output(finished.id)
+    finished.delete(with_outputs=True)
+    assert not out.exists()
+
+    put_back(shelf, finished.id)
+
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == [
+        *("cat-state/manifest.json", "cat.safetensors", "sample/cat.png")
+    ]
+    assert (out / "cat.safetensors").read_bytes() == b"weights"
+    assert not (finished.folder / "outputs").exists()
+
+
+def test_a_result_whose_place_is_taken_stays_in_the_jobs_folder(shelf, finished):
+    out = shelf.default_output(finished.id)
+    finished.delete(with_outputs=True)
+    out.mkdir(parents=True)
+    (out / "cat.safetensors").write_bytes(b"another")
+
+    put_back(shelf, finished.id)
+
+    assert (out / "cat.safetensors").read_bytes() == b"another"
+    assert (finished.folder / "outputs" / "cat.safetensors").read_bytes() == b"weights"
+
+
+def test_deleted_jobs_are_told_with_their_size_and_other_things_are_passed_over(shelf, finished):
+    finished.delete()
+    (shelf.trash / "presets").mkdir()
+    (shelf.trash / "presets" / "mine.toml").write_text("")
+
+    (job,) = trashed_jobs(shelf)
+
+    assert (job.id, job.name) == (finished.id, "cat")
+    assert job.created > 1e9
+    assert job.bytes == sum(path.stat().st_size for path in (shelf.trash / job.id).rglob("*") if path.is_file())
+
+
+def test_one_job_is_removed_for_good_and_files_of_others_stay(shelf, finished, submit):
+    other = submit("other")
+    other.withdraw()
+    (finished.folder / "my notes.txt").write_text("mine")
+    (other.folder / "host.json").write_text("{}")
+    finished.delete()
+    other.delete()
+
+    assert remove_for_good(shelf, other.id)
+    assert trashed(shelf) == [finished.id]
+    assert not remove_for_good(shelf, finished.id)
+    assert [path.name for path in (shelf.trash / finished.id).iterdir()] == ["my notes.txt"]
+    for wrong in ("nothing", "../runs", finished.id):
+        with pytest.raises(UsageError, match="not in the trash"):
+            remove_for_good(shelf, wrong)
+
+
 def test_a_job_that_is_there_again_is_not_written_over(shelf, finished):
     finished.delete()
     (shelf.runs / finished.id).mkdir()
@@ -95,7 +150,8 @@ def test_emptying_the_trash_removes_what_a_job_is_known_to_hold(shelf, finished,
     other.delete()
 
     assert empty_trash(shelf) == 1
-    assert trashed(shelf) == [other.id]
+    # What is left is no job any more.
+    assert trashed(shelf) == []
     left = sorted(path.relative_to(shelf.trash / other.id).as_posix() for path in (shelf.trash / other.id).rglob("*"))
     assert left == ["checkpoints", "checkpoints/my model", "my notes.txt"]
 

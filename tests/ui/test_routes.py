@@ -21,7 +21,7 @@ from tanren import __version__
 from tanren.errors import UsageError
 from tanren.formats.safetensors_header import header_bytes, lay_out
 from tanren.jobs.shelf import Shelf
-from tanren.ui import answers, routes
+from tanren.ui import answers, routes, storage_answers
 from tanren.ui.access import Access
 from tanren.ui.answers import Desk
 from tanren.ui.guard import BODY_BYTES, Guard
@@ -277,6 +277,36 @@ def test_a_file_is_copied_only_into_folders_that_are_allowed(shelf, job, tmp_pat
     assert answers.use(desk, job.id, {"file": "moon.safetensors", "folder": str(allowed / "in")})["name"] == "moon"
 
 
+def test_a_deleted_job_is_listed_put_back_and_removed_for_good(shelf, job):
+    page = client(shelf)
+    assert page.get("/tanren/api/jobs").json()["deleted"] == 0
+    assert page.post(f"/tanren/api/jobs/{job.id}/delete", json={}).json() == {"ok": True, "job": None}
+    assert page.get("/tanren/api/jobs").json() == {"jobs": [], "deleted": 1}
+    (listed,) = page.get("/tanren/api/trash").json()["jobs"]
+    assert (listed["id"], listed["name"], listed["bytes"] > 0) == (job.id, "学習 データ", True)
+
+    assert page.post(f"/tanren/api/trash/{job.id}/put_back", json={}).json() == {"ok": True, "left": None}
+    assert [one["id"] for one in page.get("/tanren/api/jobs").json()["jobs"]] == [job.id]
+    assert page.post(f"/tanren/api/trash/{job.id}/put_back", json={}).status_code == 404
+
+    (shelf.get(job.id).folder / "my notes.txt").write_text("mine")
+    page.post(f"/tanren/api/jobs/{job.id}/delete", json={})
+    gone = page.post(f"/tanren/api/trash/{job.id}/remove", json={}).json()
+    assert gone == {"ok": True, "left": str(shelf.trash / job.id)}
+    assert [path.name for path in (shelf.trash / job.id).iterdir()] == ["my notes.txt"]
+    assert page.get("/tanren/api/trash").json() == {"jobs": []}
+
+
+def test_the_cache_is_told_and_emptied(shelf):
+    page = client(shelf)
+    assert page.get("/tanren/api/cache").json() == {"bytes": 0}
+    (shelf.data_dir / "cache").mkdir(parents=True)
+    (shelf.data_dir / "cache" / "latents.pack").write_bytes(b"x" * 100)
+
+    assert page.get("/tanren/api/cache").json() == {"bytes": 100}
+    assert page.post("/tanren/api/cache/empty", json={}).json() == {"ok": True, "freed": 100, "bytes": 0}
+
+
 # Who is let in
 
 
@@ -289,10 +319,13 @@ def every_route(job_id):
         f"jobs/{job_id}/log",
         f"jobs/{job_id}/sample/a.png",
         "environment",
+        "trash",
+        "cache",
         "x",
     ]
     posts = [f"jobs/{job_id}/{action}" for action in (*answers.ACTIONS, "use", "try")]
     posts += [f"environment/{word}" for word in answers.ENVIRONMENT_WORDS] + ["queue/start"]
+    posts += [f"trash/{job_id}/{action}" for action in storage_answers.TRASH_ACTIONS] + ["cache/empty"]
     return [("GET", path) for path in gets] + [("POST", path) for path in posts]
 
 
@@ -379,6 +412,9 @@ def test_hostile_names_reach_nothing(shelf, job, payload):
         f"jobs/{payload}/delete",
         f"jobs/{job.id}/{payload}",
         f"environment/{payload}",
+        f"trash/{payload}/put_back",
+        f"trash/{payload}/remove",
+        f"trash/{job.id}/{payload}",
     ):
         assert page.post(f"/tanren/api/{path}", json={}).status_code in (404, 405), path
     for name in ("use", "try"):

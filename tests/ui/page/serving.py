@@ -43,6 +43,8 @@ class World:
     asked: list[tuple[str, str, dict | None]] = field(default_factory=list)
     most_at_once: int = 0
     refusal: dict | None = None
+    trash: dict[str, dict] = field(default_factory=dict)
+    cached: int = 0
     delay: float = 0.0
     connections: list[socket.socket] = field(default_factory=list)
 
@@ -191,12 +193,27 @@ def answer(request, world, path, query, body):
         world.state["queue"] = {"is_paused": False}
         request.send({"ok": True, "queue": world.state["queue"]})
     elif parts[2:] == ["jobs"]:
-        request.send({"jobs": [world.summary(job) for job in world.jobs.values()]})
+        request.send({"jobs": [world.summary(job) for job in world.jobs.values()], "deleted": len(world.trash)})
+    elif parts[2] in ("trash", "cache"):
+        answer_about_storage(request, world, parts[2:], body)
     elif parts[3] not in world.jobs:
         problem = {"code": 2, "where": parts[3], "what": "There is no such job.", "why": "", "fix": ""}
         request.send({"problem": problem}, status=404)
     else:
         answer_about(request, world, world.jobs[parts[3]], parts[4:], query, body)
+
+
+def answer_about_storage(request, world, rest, body):
+    if body is not None and world.refusal:
+        request.send({"problem": world.refusal}, status=409)
+    elif rest == ["trash"]:
+        request.send({"jobs": list(world.trash.values())})
+    elif rest[0] == "trash":
+        del world.trash[rest[1]]
+        request.send({"ok": True, "left": None})
+    else:
+        world.cached = world.cached if body is None else 0
+        request.send({"bytes": world.cached})
 
 
 def answer_about(request, world, job, rest, query, body):

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_json
-from .folder import read_object
+from .folder import ENVELOPE, read_object
 
-ENVELOPE = "queue.json"
 ENVELOPE_VERSION = 1
 
 

@@ -8,7 +8,9 @@ it follows from these files and the lock (`derived.py`).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,10 @@ from ..folders import faults_of
 SPEC, RUNNER, CONTROL, LOCK = "spec.json", "runner.json", "control.json", "job.lock"
 PROGRESS, EVENTS, LOG, RESULT = "progress.json", "events.jsonl", "log.txt", "result.json"
 SAMPLES, CHECKPOINTS = "samples", "checkpoints"
+# Written by a WebUI that gave its model back for the job.
+RELEASED = "host.json"
+# Where a job stands in the queue (`envelope.py`).
+ENVELOPE = "queue.json"
 SPEC_VERSION = 1
 STOP, AT_ONCE = "stop", "stop at once"
 NONCE_VARIABLE = "TANREN_JOB_NONCE"
@@ -134,6 +140,21 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def is_job(folder: Path) -> bool:
+    """True when a folder holds what a job is known by."""
+    return any((folder / name).is_file() for name in (ENVELOPE, SPEC, RUNNER))
+
+
+def bytes_below(folder: Path) -> int:
+    """Size of all files in a folder and in those below it; what cannot be looked at counts as nothing."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(path, name).lstat().st_size
+    return total
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -27,8 +27,8 @@ from ..options.contents import frozen
 from ..options.parse import options_by_name
 from .derived import QUEUED
 from .devices import check_device
-from .envelope import ENVELOPE, Envelope, write_envelope
-from .folder import RUNNER, SPEC, Spec, write_spec
+from .envelope import Envelope, write_envelope
+from .folder import Spec, is_job, write_spec
 from .shelved import Job
 
 __all__ = ["Job", "Shelf"]
@@ -69,7 +69,7 @@ class Shelf:
             self._jobs = {
                 name: job or Job(self, self.runs / name)
                 for name, job in known.items()
-                if job is not None or _is_job(self.runs / name)
+                if job is not None or is_job(self.runs / name)
             }
             return [self._jobs[name] for name in sorted(self._jobs, reverse=True)]
 
@@ -235,10 +235,6 @@ def slug_of(name: str) -> str:
     words = "-".join(kept.replace(".", "-").split())
     cut = words.encode("utf-8")[:SLUG_BYTES].decode("utf-8", "ignore")
     return cut.strip("-. ") or "job"
-
-
-def _is_job(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in (ENVELOPE, SPEC, RUNNER))
 
 
 def _checked_spec(command: str, options: Mapping[str, Any]) -> Spec:

@@ -12,10 +12,11 @@ from ..errors import StorageError, UsageError
 from . import actions, trash
 from .derived import DRAFT, FAILED, QUEUED, RUNNING, STALLED, STARTING, STOPPING, Facts, Observer, derive
 from .ending import end_attempt
-from .envelope import ENVELOPE, Envelope, read_envelope, write_envelope
+from .envelope import Envelope, read_envelope, write_envelope
 from .folder import (
     AT_ONCE,
     CHECKPOINTS,
+    ENVELOPE,
     RESULT,
     RUNNER,
     SPEC,

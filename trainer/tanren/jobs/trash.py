@@ -9,6 +9,7 @@ import contextlib
 import json
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +20,49 @@ from ..folders import MANIFEST, read_manifest, remove_folder, sweep
 from ..locks import Lock
 from ..options.contents import FILES, SUFFIXES
 from . import actions
-from .envelope import ENVELOPE
-from .folder import CHECKPOINTS, CONTROL, EVENTS, LOCK, LOG, PROGRESS, RESULT, RUNNER, SPEC
+from .envelope import read_envelope
+from .folder import (
+    CHECKPOINTS,
+    CONTROL,
+    ENVELOPE,
+    EVENTS,
+    LOCK,
+    LOG,
+    PROGRESS,
+    RELEASED,
+    RESULT,
+    RUNNER,
+    SPEC,
+    bytes_below,
+    is_job,
+)
 
 if TYPE_CHECKING:
     from .shelf import Shelf
     from .shelved import Job
 
 COPIES = tuple(Path(FILES[option]).with_suffix(suffix).name for option in FILES for suffix in SUFFIXES[option])
-OURS = (SPEC, ENVELOPE, RUNNER, CONTROL, LOCK, PROGRESS, EVENTS, LOG, RESULT, *COPIES)
+OURS = (ENVELOPE, CONTROL, LOCK, PROGRESS, EVENTS, LOG, RESULT, RELEASED, *COPIES, RUNNER, SPEC)
 OUTPUTS = "outputs"
 # A file that was written later than this after the job said so is another job's.
 LATE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class TrashedJob:
+    """A job in the trash.
+
+    Args:
+        id: name of its folder there.
+        name: for people.
+        created: seconds since 1970; 0 when that is not known.
+        bytes: that go when it is removed for good.
+    """
+
+    id: str
+    name: str
+    created: float
+    bytes: int
 
 
 def move_to_trash(job: Job, *, with_outputs: bool) -> Path:
@@ -67,29 +99,54 @@ def move_to_trash(job: Job, *, with_outputs: bool) -> Path:
 
 
 def put_back(shelf: Shelf, name: str) -> None:
-    """Put a job from the trash back onto the shelf; its outputs, if they came along, stay in its folder.
+    """Put a job from the trash back onto the shelf, and the files that came along to where they were.
+
+    A file whose place is taken meanwhile stays in the job's folder, below `outputs/`.
 
     Raises:
         UsageError: it is not there, or a job of that name is on the shelf.
+        StorageError: it could not be moved.
     """
-    place = shelf.trash / name
-    if name not in trashed(shelf):
-        raise UsageError(where=name[:200], what="It is not in the trash.")
+    place = _place_of(shelf, name)
     with shelf.lock():
         if (shelf.runs / name).exists():
             raise UsageError(where=name, what="A job of that name is there already.", fix="Delete that one first.")
         try:
             shutil.move(place, shelf.runs / name)
+            _put_outputs_back(shelf.runs / name)
         except OSError as error:
             raise storage_error(place, error) from error
 
 
 def trashed(shelf: Shelf) -> list[str]:
-    """Names of the jobs in the trash, the newest first."""
-    if not shelf.trash.is_dir():
+    """Names of the jobs in the trash, the newest first; other things may lie there too."""
+    try:
+        found = [entry.name for entry in shelf.trash.iterdir() if not entry.name.startswith(".") and is_job(entry)]
+    except OSError:
         return []
-    found = [entry.name for entry in shelf.trash.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     return sorted(found, reverse=True)
+
+
+def trashed_jobs(shelf: Shelf) -> list[TrashedJob]:
+    """The jobs in the trash, the newest first."""
+    return [_told(shelf.trash / name) for name in trashed(shelf)]
+
+
+def remove_for_good(shelf: Shelf, name: str) -> bool:
+    """Remove what a job in the trash is known to hold; True when nothing of its folder is left.
+
+    Raises:
+        UsageError: it is not there.
+        StorageError: something could not be removed.
+    """
+    folder = _place_of(shelf, name)
+    try:
+        _remove_known(folder)
+    except OSError as error:
+        # Somebody else's files are no trouble: they stay, and the job is gone.
+        if is_job(folder):
+            raise storage_error(folder, error) from error
+    return not folder.exists()
 
 
 def empty_trash(shelf: Shelf) -> int:
@@ -115,6 +172,30 @@ def outputs_of(folder: Path) -> list[Path]:
     found = [path for path, told in written.items() if _is_unchanged(path, told)]
     states = [path.with_name(f"{path.stem}-state") for path in found]
     return found + [state for state in states if read_manifest(state) is not None]
+
+
+def _place_of(shelf: Shelf, name: str) -> Path:
+    # Looked up among the names that are there, so that no text becomes a path.
+    if name not in trashed(shelf):
+        raise UsageError(where=name[:200], what="It is not in the trash.")
+    return shelf.trash / name
+
+
+def _told(folder: Path) -> TrashedJob:
+    envelope = read_envelope(folder)
+    name, created = (envelope.name, envelope.created) if envelope else ("", 0.0)
+    return TrashedJob(folder.name, name or folder.name, created, bytes_below(folder))
+
+
+def _put_outputs_back(folder: Path) -> None:
+    files = {Path(event["file"]) for event in _events(folder) if isinstance(event.get("file"), str)}
+    for path in sorted(files | {path.with_name(f"{path.stem}-state") for path in files}):
+        kept = folder / OUTPUTS / path.name
+        if path.is_absolute() and kept.exists() and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(kept, path)
+    with contextlib.suppress(OSError):
+        (folder / OUTPUTS).rmdir()
 
 
 def _is_unchanged(path: Path, told: float) -> bool:

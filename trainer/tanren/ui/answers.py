@@ -13,6 +13,7 @@ from .. import __version__
 from ..errors import SeveralProblems, UsageError, UserError
 from ..jobs import view
 from ..jobs.shelf import Job, Shelf
+from ..jobs.trash import trashed
 from ..masking import mask
 from . import placing
 from .checking import check
@@ -97,9 +98,10 @@ def state(desk: Desk) -> dict[str, Any]:
 
 
 def jobs(desk: Desk) -> dict[str, Any]:
-    """Every job in short."""
+    """Every job in short, and how many are in the trash."""
     chosen = _words(desk)
-    return {"jobs": [job_told(view.summary(job), chosen) for job in desk.shelf.all()]}
+    told = [job_told(view.summary(job), chosen) for job in desk.shelf.all()]
+    return {"jobs": told, "deleted": len(trashed(desk.shelf))}
 
 
 def job_detail(desk: Desk, job_id: str, since: int) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from typing import Any
 
 from ..errors import BusyError
 from ..files import write_json
-from ..jobs.folder import read_object
+from ..jobs.folder import RELEASED, read_object
 from ..jobs.process import this_process
 from ..jobs.shelf import Job, Shelf
 from .host import LEASE_MARKER, Released, Surroundings
 from .words import Text, text
 
-RELEASED = "host.json"
 VERSION = 1
 # The next job of the queue may start at once; loading the model in between would be of no use to anybody.
 RESTORE_DELAY = 3.0

@@ -1,4 +1,4 @@
-"""The place of the trainer's environment: what it is, and a container that the page script fills."""
+"""The place of the trainer's environment and of the cache: what they are, and containers that the page script fills."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from .words import Words
 PAGE = (
     '<section class="tanren-environment"><h3>{title}</h3><p>{what}</p><p>{apart}</p>'
     '<div id="tanren-environment"><p>{wait}</p></div></section>'
+    '<section class="tanren-environment"><h3>{cache}</h3><p>{kept}</p><div id="tanren-cache"></div></section>'
 )
 
 
 def build(words: Words) -> Component:
-    """Words that say what will be made and where, and the container of its state, progress and buttons."""
+    """Words that say what will be made and where, and the containers of states, progress and buttons."""
     return html(
         render(
             PAGE,
@@ -24,6 +25,11 @@ def build(words: Words) -> Component:
                 "downloaded before you press the button."
             ),
             wait=words("Looking at the environment."),
+            cache=words("Cached values"),
+            kept=words(
+                "What the VAE and the text encoders have computed of your pictures is kept, so that the next "
+                "training of the same pictures begins sooner."
+            ),
         ),
         elem_id="tanren-environment-card",
     )

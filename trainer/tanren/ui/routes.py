@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from .. import __version__
 from ..errors import BusyError, DataError, EnvironmentProblem, StorageError, UserError
 from ..masking import masked, secrets_of_environment
-from . import answers
+from . import answers, storage_answers
 from .answers import Desk
 from .guard import BODY_BYTES, Refused, caller_of, too_large
 from .samples_out import Picture
@@ -73,6 +73,10 @@ def api_routes(desk: Desk, static: StaticFiles | None = None) -> list[BaseRoute]
         ("GET", "environment", lambda desk, request, body: answers.environment(desk)),
         ("POST", "environment/{word}", _environment),
         ("POST", "queue/start", lambda desk, request, body: answers.start_queue(desk)),
+        ("GET", "trash", lambda desk, request, body: storage_answers.trashed(desk.shelf)),
+        ("POST", "trash/{id}/{action}", _change_trash),
+        ("GET", "cache", lambda desk, request, body: storage_answers.cache(desk.shelf)),
+        ("POST", "cache/empty", lambda desk, request, body: storage_answers.empty_cache(desk.shelf)),
     ]
     routes: list[BaseRoute] = [
         Route(f"/api/{path}", _endpoint(desk, answer, write=method == "POST"), methods=[method])
@@ -154,6 +158,10 @@ def _sample(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
 
 def _act(desk: Desk, request: Request, body: dict[str, Any]) -> Any:
     return answers.act(desk, _id(request), request.path_params["action"], body)
+
+
+def _change_trash(desk: Desk, request: Request, body: dict[str, Any]) -> Any:
+    return storage_answers.change_trash(desk.shelf, _id(request), request.path_params["action"])
 
 
 def _environment(desk: Desk, request: Request, body: dict[str, Any]) -> Any:
