@@ -6,6 +6,7 @@ import types
 from pathlib import Path
 
 import pytest
+from accelerate import PartialState
 from tanren.engine.trackers import open_trackers
 from tanren.events import Report
 from tanren.options.tracking import TrackingOptions
@@ -70,6 +71,23 @@ def test_tensorboard_gets_kohyas_tags(tmp_path):
     (run,) = tmp_path.iterdir()
     assert run.name.startswith("mine-20")
     assert [folder.name for folder in run.iterdir()] == ["network_train"]
+
+
+@pytest.mark.option("log_config", "log_tracker_name")
+def test_tensorboard_gets_the_settings_when_asked_for(tmp_path):
+    PartialState()
+    config = {"network_dim": 8, "network_args": "conv_dim=4", "flip_aug": True}
+    for folder, log_config in (("with", True), ("without", False)):
+        trackers, warnings = opened(
+            config, logging_dir=str(tmp_path / folder), log_config=log_config, log_tracker_name="mine"
+        )
+        trackers(STEP)
+        trackers.finish()
+        assert warnings == []
+
+    (kept,) = (tmp_path / "with").glob("*/mine/**/hparams.yml")
+    assert sorted(kept.read_text().splitlines()) == ["flip_aug: true", "network_args: conv_dim=4", "network_dim: 8"]
+    assert list((tmp_path / "without").rglob("hparams.yml")) == []
 
 
 def test_nothing_is_opened_without_an_option(tmp_path, monkeypatch):
