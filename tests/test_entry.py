@@ -104,6 +104,7 @@ def test_script_runs_by_its_path_and_returns_the_code():
     assert "--nonsense: There is no such option." in result.stderr
 
 
+@pytest.mark.option("output_config")
 def test_output_config_writes_the_options_and_ends(tmp_path, capfd):
     path = tmp_path / "mine"
 
@@ -122,6 +123,7 @@ def test_output_config_never_overwrites(tmp_path, capfd):
     assert (tmp_path / "mine.toml").read_text() == "seed = 1\n"
 
 
+@pytest.mark.option("debug_dataset")
 def test_debug_dataset_lists_pictures_and_ends(good, capfd):
     assert main("train_network", [*good, "--debug_dataset"]) == 0
 
@@ -232,6 +234,7 @@ def job_result(folder):
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.option("job_dir")
 def test_job_writes_its_spec_its_log_and_how_it_ended(good, tmp_path, capfd):
     job = tmp_path / "job"
     (tmp_path / "pictures" / "1_cat" / "a.png").unlink()

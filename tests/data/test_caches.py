@@ -78,6 +78,7 @@ def test_a_moved_folder_is_found_again_by_content(tmp_path):
     assert cached(tmp_path / "moved", tmp_path / "cache")[1] == 0
 
 
+@pytest.mark.option("vae_batch_size")
 def test_vae_batch_size_puts_pictures_of_one_bucket_together(tmp_path):
     sizes = []
 

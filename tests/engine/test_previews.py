@@ -56,6 +56,7 @@ def names(folder):
     return sorted(re.sub(r"_\d{14}", "_TIME", path.name) for path in folder.glob("*.png"))
 
 
+@pytest.mark.option("sample_every_n_steps")
 def test_pictures_after_steps(tmp_path):
     setup = Setup(tmp_path, sample_every_n_steps=2)
     for step in range(1, 5):
@@ -63,6 +64,7 @@ def test_pictures_after_steps(tmp_path):
     assert names(tmp_path) == [f"mine_{step:06d}_{index:02d}_TIME.png" for step in (2, 4) for index in (0, 1)]
 
 
+@pytest.mark.option("sample_every_n_epochs")
 def test_pictures_after_epochs_win_over_steps(tmp_path):
     setup = Setup(tmp_path, sample_every_n_steps=1, sample_every_n_epochs=2)
     for epoch in range(1, 5):
@@ -71,6 +73,7 @@ def test_pictures_after_epochs_win_over_steps(tmp_path):
     assert names(tmp_path) == [f"mine_e{epoch:06d}_{index:02d}_TIME.png" for epoch in (2, 4) for index in (0, 1)]
 
 
+@pytest.mark.option("sample_at_first")
 def test_pictures_before_the_first_step(tmp_path):
     setup = Setup(tmp_path, given=prompts(1, seed=7), name=None, sample_at_first=True)
     setup.previews.maybe(step=0, epoch=0, at_start=True)
@@ -177,6 +180,19 @@ def test_weights_are_put_in_place_around_the_pictures(tmp_path):
     setup = Setup(tmp_path, given=prompts(1), pause=pause)
     setup.previews.maybe(step=1, epoch=0, on_request=True)
     assert order == ["average", "training"]
+
+
+@pytest.mark.option("sample_sampler")
+@pytest.mark.parametrize(("options", "name"), [({}, "DDIM"), ({"sample_sampler": "heun"}, "Heun")])
+def test_prompts_without_a_sampler_are_drawn_with_the_one_of_the_options(tmp_path, options, name):
+    setup = Setup(tmp_path, given=prompts(1, seed=1), **options)
+
+    setup.previews.maybe(step=1, epoch=0, on_request=True)
+
+    assert f"Sampler: {name}," in Image.open(setup.told("sample")[0]["file"]).text["parameters"]
+    setup.network.eval()
+    asked = draw_picture(setup.model, Picture("prompt 0", "", (64, 64), seed=1, steps=3, sampler=name.lower()))
+    assert Image.open(setup.told("sample")[0]["file"]).tobytes() == asked.tobytes()
 
 
 def test_an_unknown_sampler_falls_back_to_ddim_and_says_so(tmp_path):

@@ -1,6 +1,8 @@
 import threading
+from dataclasses import fields
 
 import pytest
+from tanren.commands import COMMANDS
 from tanren.engine import saver as saver_module
 from tanren.engine.position import Position
 from tanren.engine.processes import Processes
@@ -8,6 +10,7 @@ from tanren.engine.saver import Saver
 from tanren.errors import StorageError
 from tanren.events import Report
 from tanren.folders import durable_folder
+from tanren.options.parse import parse
 from tanren.options.saving import SavingOptions
 from torch import device
 
@@ -94,6 +97,53 @@ def test_the_newest_epochs_are_kept_and_the_last_is_the_final_file(tmp_path):
         "moon-state",
         "moon.safetensors",
     ]
+
+
+KEPT = [
+    pytest.param("save_every_n_epochs=2", "000002 moon", marks=pytest.mark.option("save_every_n_epochs")),
+    pytest.param("save_n_epoch_ratio=4", "000001 000002 000003 moon", marks=pytest.mark.option("save_n_epoch_ratio")),
+    pytest.param("save_every_n_steps=5", "5 10 15 20 moon", marks=pytest.mark.option("save_every_n_steps")),
+    pytest.param("save_state_on_train_end", "moon moon-state", marks=pytest.mark.option("save_state_on_train_end")),
+    pytest.param(
+        "save_every_n_epochs=1 save_last_n_epochs=1", "000003 moon", marks=pytest.mark.option("save_last_n_epochs")
+    ),
+    pytest.param(
+        "save_every_n_steps=5 save_last_n_steps=5", "15 20 moon", marks=pytest.mark.option("save_last_n_steps")
+    ),
+    pytest.param(
+        "save_every_n_epochs=1 save_state save_last_n_epochs=2 save_last_n_epochs_state=1",
+        "000002 000003 000003-state moon moon-state",
+        marks=pytest.mark.option("save_last_n_epochs", "save_last_n_epochs_state", "save_state"),
+    ),
+    pytest.param(
+        "save_every_n_steps=5 save_state save_last_n_steps=10 save_last_n_steps_state=0",
+        "10 15 20 20-state moon moon-state",
+        marks=pytest.mark.option("save_last_n_steps", "save_last_n_steps_state", "save_state"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "kept"), KEPT)
+def test_options_of_saving_decide_what_lies_there_after_four_epochs_of_five_steps(tmp_path, words, kept):
+    groups = COMMANDS["train_network"].groups
+    options = parse("train_network", groups, [f"--{word}" for word in words.split()]).settings[SavingOptions]
+    saver, _ = make_saver(tmp_path, **{field.name: getattr(options, field.name) for field in fields(options)[2:]})
+
+    for epoch in range(4):
+        run_steps(saver, 5 * epoch + 5, first=5 * epoch + 1)
+        saver.after_epoch(Position(step=5 * epoch + 5, epoch=epoch + 1))
+    saver.finish(Position(step=20, epoch=4))
+
+    assert {path.name for path in tmp_path.iterdir()} == {named(word) for word in kept.split()}
+
+
+def named(word):
+    """`5` is the file of a step, `000002` of an epoch, with `-state` the folder beside it."""
+    if word.startswith("moon"):
+        return word if "-" in word else f"{word}.safetensors"
+    number, _, state = word.partition("-")
+    stem = f"moon-{number}" if len(number) == 6 else f"moon-step{int(number):08d}"
+    return f"{stem}-state" if state else f"{stem}.safetensors"
 
 
 def test_folders_in_diffusers_layout_go_by_the_same_rules(tmp_path):

@@ -153,6 +153,7 @@ def test_flags_decide_prediction_and_schedule(sd1_path):
     assert v.schedule.alphas_cumprod[-1] == 0
 
 
+@pytest.mark.option("v2")
 def test_sd2_pads_with_zero_and_sd1_with_eos(sd1, sd2_path):
     assert sd1.tokenizers[0].pad_token_id == 49407
     assert load(sd2_path, v2=True).tokenizers[0].pad_token_id == 0
@@ -163,6 +164,7 @@ def test_v2_on_an_sd1_file_says_what_the_file_is(sd1_path):
         load(sd1_path, v2=True)
 
 
+@pytest.mark.option("v2")
 def test_an_sd2_file_without_v2_says_what_the_file_is(sd2_path):
     with pytest.raises(UsageError, match=r"sd2\.safetensors is a Stable Diffusion 2 model, and --v2 is missing"):
         load(sd2_path)
@@ -197,6 +199,7 @@ def test_a_checkpoint_without_vae_needs_one(sd1_path, tmp_path):
     assert "--vae" in caught.value.fix
 
 
+@pytest.mark.option("vae")
 def test_vae_replaces_the_autoencoder(sd1_path, tmp_path):
     other = tiny_sd(tmp_path / "other.safetensors", seed=5)
 
@@ -250,6 +253,23 @@ def test_a_caption_is_encoded_as_the_options_say(sd1_path):
 
     assert text.hidden.shape == (2, 227, 16)
     assert text.pooled is None
+
+
+CAPTIONS = [
+    pytest.param({"clip_skip": 2}, 77, marks=pytest.mark.option("clip_skip")),
+    pytest.param({"max_token_length": 150}, 152, marks=pytest.mark.option("max_token_length")),
+    pytest.param({"weighted_captions": True}, 77, marks=pytest.mark.option("weighted_captions")),
+]
+
+
+@pytest.mark.parametrize(("options", "tokens"), CAPTIONS)
+def test_an_option_of_captions_changes_the_text_states(sd1, sd1_path, options, tokens):
+    with torch.no_grad():
+        plain = sd.encode_text(sd1, ["a (cat:1.2)"]).hidden
+        changed = sd.encode_text(load(sd1_path, **options), ["a (cat:1.2)"]).hidden
+
+    assert (plain.shape, changed.shape) == ((1, 77, 16), (1, tokens, 16))
+    assert tokens != 77 or (plain - changed).abs().max() > 0.01
 
 
 def test_a_denoising_step_equals_diffusers_own_pipeline(sd1, tmp_path):

@@ -170,6 +170,7 @@ def test_control_characters_in_a_path_are_refused_with_a_hint():
     assert problem.fix == "Use 'single quotes' or / in paths."
 
 
+@pytest.mark.option("config_file")
 def test_config_file_sections_carry_no_meaning_and_the_command_line_wins(tmp_path):
     path = config(
         tmp_path, 'seed = 1\n[a]\nnetwork_dim = 8\nlearning_rate = 1e-3\n[b]\nnetwork_args = ["conv_dim=4"]\n'
@@ -300,7 +301,8 @@ def test_settings_that_follow_from_others_are_made_with_a_line_each():
     assert run.settings.flat()["sample_every_n_steps"] is None
     assert run.settings[DatasetOptions].caption_extension == ".txt"
     assert sorted(run.warnings) == [
-        "--cache_info has no effect here. Reading headers is fast enough, and a stored copy would hide edited captions.",
+        "--cache_info has no effect here. "
+        "Reading headers is fast enough, and a stored copy would hide edited captions.",
         "--cache_latents_to_disk: --cache_latents is switched on with it.",
         "--caption_extention: .txt is used as --caption_extension.",
         "--sample_every_n_steps 0: switched off; it has to be 1 or more.",

@@ -84,6 +84,7 @@ def test_cached_captions_train_the_same_lora(model, data, tmp_path):
         torch.testing.assert_close(cached[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.option("output_name", "save_every_n_epochs", "save_every_n_steps", "save_state")
 def test_epochs_and_steps_are_saved_under_kohyas_names(model, data, tmp_path):
     train(model, data, tmp_path, max_train_epochs=3, save_every_n_epochs=1, save_every_n_steps=10, save_state=True)
 
@@ -126,6 +127,7 @@ def test_a_resumed_run_ends_as_the_one_that_was_not_interrupted(model, data, tmp
     assert whole["ss_session_id"] == two["ss_session_id"]
 
 
+@pytest.mark.option("allow_changes")
 def test_a_resumed_run_with_other_settings_or_pictures_is_refused_before_the_model_is_loaded(
     model, data, tmp_path, capsys
 ):
@@ -160,6 +162,7 @@ def test_a_job_that_is_stopped_while_it_loads_ends_at_once_and_can_be_continued(
     assert tensors(out / "waves.safetensors")
 
 
+@pytest.mark.option("sample_prompts", "sample_every_n_epochs", "sample_at_first")
 def test_sampling_and_tracking_do_not_change_the_result(model, data, tmp_path):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("sks waves --w 64 --h 64 --s 3 --d 5 --n ugly\n# a comment\n(waves:1.2) --w 64 --h 64 --s 2\n")
