@@ -20,14 +20,20 @@ WAITING = frozenset(
         "cpu_offload_checkpointing",
         "disable_mmap_load_safetensors",
         "dynamo_backend",
+        "fp16_master_weights_and_gradients",
         "full_bf16",
         "full_fp16",
         "gradient_checkpointing",
         "max_data_loader_n_workers",
         "mixed_precision",
         "no_half_vae",
+        "offload_optimizer_device",
+        "offload_optimizer_nvme_path",
+        "offload_param_nvme_path",
         "persistent_data_loader_workers",
         "torch_compile",
+        "zero3_init_flag",
+        "zero3_save_16bit_model",
     }
 )
 
