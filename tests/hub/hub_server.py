@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -68,9 +67,9 @@ class HubServer:
         self.faults: dict[str, int | str] = {}
         self.steps: list[str] = []
         self.tokens: set[str] = set()
-        self.delay = 0.0
-        self.before_put: Callable[[], None] = lambda: None
-        self.released = threading.Event()
+        self.writers = {TOKEN}
+        self.before_put: Callable[[], object] = lambda: None
+        self.let_go, self.released = threading.Event(), threading.Event()
         hub = self
 
         class Handler(_Handler):
@@ -79,6 +78,8 @@ class HubServer:
         Handler.hub = hub
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        # What a thread of the server meets is part of the faults, and no news on the console.
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -87,12 +88,22 @@ class HubServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.let_go.set()
         self.released.set()
         self._server.shutdown()
         self._server.server_close()
 
+    def die(self) -> None:
+        """Stop answering at once, the request that is being answered included; to be called by one."""
+        self._server.socket.close()
+        raise ConnectionAbortedError
+
     def repo(self, name: str = "mika/moon", kind: str = "model") -> Repo:
         return self.repos[kind, name]
+
+    def make(self, name: str, files: dict[str, bytes]) -> None:
+        """A repository of a model that has these files."""
+        self.repos["model", name] = Repo(is_private=True, commits=[{}, files])
 
     def environment(self, home: Path, token: str | None = TOKEN) -> dict[str, str]:
         """Variables that send the hub's library here, with no cache and no login of this machine."""
@@ -121,8 +132,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _go(self, step: str, found: re.Match[str], body: bytes) -> None:
         hub = self.hub
-        if hub.delay and step == "put":
-            time.sleep(hub.delay)
         fault = hub.faults.get(step)
         if fault == HANG:
             hub.released.wait(60)
@@ -135,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             if step not in ("put", "resolve", "info", "tree") or token:
                 hub.tokens.add(token)
-            if step != "put" and token not in (TOKEN, READER):
+            if step != "put" and token not in (*hub.writers, READER):
                 self._say(401, {"error": "Invalid username or password."})
                 return
             getattr(self, f"_{step}")(found.groupdict(), body)

@@ -12,6 +12,7 @@ from ..child_process import child_environment
 
 TOKEN, OLD_TOKEN, OFFLINE, ENDPOINT = "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT"
 TRUE = ("1", "ON", "YES", "TRUE")
+HUB = "https://huggingface.co"
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 
 
@@ -37,6 +38,11 @@ def token_file(environment: Mapping[str, str] = os.environ) -> Path:
     cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
     home = environment.get("HF_HOME") or f"{cache}/huggingface"
     return Path(home).expanduser() / "token"
+
+
+def endpoint(environment: Mapping[str, str] = os.environ) -> str:
+    """The address of the hub."""
+    return environment.get(ENDPOINT) or HUB
 
 
 def unsafe_endpoint(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -42,6 +42,10 @@ class Repository:
         """Where a file or folder of that name goes."""
         return f"{self.folder}/{name}" if self.folder else name
 
+    def address_of(self, name: str, endpoint: str) -> str:
+        """Where a browser shows it."""
+        return f"{endpoint.rstrip('/')}/{WEB_PREFIX[self.kind]}{self.repo_id}/blob/main/{self.path_of(name)}"
+
     def upload_command(self, source: Path) -> str:
         """What a person types to upload a result later."""
         words = ["hf", "upload", self.repo_id, str(source), self.path_of(source.name)]
@@ -103,7 +107,7 @@ def state_of(text: str) -> StateOnHub:
         UsageError: it has another form.
     """
     path, *more = text.split(":")
-    parts = path.strip("/").split("/")
+    parts = path.rstrip("/").split("/")
     revision, kind = (*more, "", "")[:2]
     is_path = len(parts) > 2 and all(part not in ("", ".", "..") for part in parts)
     if not is_path or len(more) > 2 or not REPO_ID.fullmatch("/".join(parts[:2])):

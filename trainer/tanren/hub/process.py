@@ -113,19 +113,20 @@ def upload(request: Request) -> dict[str, Any]:
 
     api = _api()
 
-    def commit() -> str:
-        return api.create_commit(
+    def commit() -> dict[str, Any]:
+        info = api.create_commit(
             request["repo_id"],
             [CommitOperationAdd(path_in_repo=place, path_or_fileobj=path) for place, path in request["files"]],
             commit_message=request["message"],
             repo_type=request["kind"],
-        ).commit_url
+        )
+        return {"commit": info.oid}
 
     # Not inside of an `except`: what fails then would have the missing repository among its causes.
     with contextlib.suppress(RepositoryNotFoundError):
-        return {"address": commit()}
+        return commit()
     _create(api, request)
-    return {"address": commit()}
+    return commit()
 
 
 def download(request: Request) -> dict[str, Any]:

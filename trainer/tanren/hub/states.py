@@ -42,7 +42,7 @@ def with_state_here(settings: Settings, report: Report) -> Settings:
         return settings
     state = state_of(resume.resume or "")
     folder = _fetched(state, options.huggingface_token, data_folder(settings[JobOptions].data_dir), report)
-    report.note(f"the state {resume.resume} is here: {folder}")
+    report.note(f"the state {resume.resume} was brought from the hub")
     changed = {
         HubOptions: replace(options, resume_from_huggingface=False),
         ResumeOptions: replace(resume, resume=str(folder)),

@@ -12,8 +12,9 @@ from ..errors import StoppedOnRequest
 from ..events import Event, Report
 from ..options.hub import HubOptions
 from ..options.job import JobOptions
+from ..options.saving import result_of
 from ..options.spec import Settings
-from .account import environment_for, no_upload_because
+from .account import endpoint, environment_for, no_upload_because
 from .failures import reason, remedy
 from .outbox import Outbox, Parcel, sender
 from .place import Repository, repository_of
@@ -99,6 +100,7 @@ class Uploads:
         self.repository, self.report, self.waits, self.hindrance = repository, report, waits, hindrance
         self.outbox = Outbox(sender(repository, environment))
         self._left: list[Path] = []
+        self._endpoint = endpoint(environment)
         self._kinds = RESULTS_WITH_STATES if with_states else RESULTS
         self._is_listening = True
 
@@ -107,7 +109,7 @@ class Uploads:
         if not self._is_listening:
             return
         if event["kind"] in self._kinds:
-            self._take(Path(event["file"]))
+            self._take(result_of(Path(event["file"])))
         elif event["kind"] in TOLD_AT:
             self._tell_news()
 
@@ -189,7 +191,7 @@ class Uploads:
 
     def _tell(self, parcel: Parcel, answer: Answer) -> None:
         if answer.is_done:
-            self.report.note(f"uploaded {parcel.source.name}: {answer.facts.get('address', self.repository.repo_id)}")
+            self.report.note(f"uploaded {self.repository.address_of(parcel.source.name, self._endpoint)}")
             return
         fix = remedy(answer, self.repository.repo_id)
         self.report.warning(f"{parcel.source.name} was not uploaded, the run goes on. {reason(answer)} {fix}".rstrip())

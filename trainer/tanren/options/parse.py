@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Problems, UsageError, UserError
+from ..formats.nearest import nearest
 from ..formats.toml_file import TomlFile, open_toml, write_flat
 from .adjust import adjust
 from .argv import Given, read_argv
 from .config import ConfigOptions
 from .convert import as_file_value, from_file, from_words
 from .elsewhere import known_elsewhere
-from ..formats.nearest import nearest
 from .spec import Option, Settings, options_of
 
 
@@ -50,7 +50,10 @@ def parse(command: str, groups: Sequence[type], argv: Sequence[str], problems: P
     for name in typed:
         if options[name].text.secret:
             use = options[name].variable
-            collected.warn(f"--{name}: others on this machine can read command lines; use {use} instead.")
+            # Not "--name: …", of which the log would hide the next word as if it were the secret.
+            collected.warn(
+                f"--{name} can be read by others on this machine, as all command lines can; use {use} instead."
+            )
     run = _built(command, groups, from_config | typed, collected)
     if problems is None:
         collected.raise_if_any()
