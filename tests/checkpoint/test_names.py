@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from tanren.checkpoint.names import (
     PlannedFile,
@@ -13,7 +15,7 @@ from tanren.checkpoint.names import (
     weights_file,
     weights_name,
 )
-from tanren.options.saving import SavingOptions
+from tanren.options.saving import SavingOptions, result_of
 
 
 def test_names_are_kohyas():
@@ -43,6 +45,11 @@ def test_diffusers_layouts_are_folders_with_the_file_that_diffusers_looks_for(fo
     assert weights_file(options, epoch=3) == f"cat-000003/pytorch_lora_weights.{ending}"
     assert weights_file(options) == f"cat/pytorch_lora_weights.{ending}"
     assert weights_file(SavingOptions(output_name="cat")) == "cat.safetensors"
+
+
+def test_a_result_is_the_folder_around_the_file_in_diffusers_layouts():
+    assert result_of(Path("out/cat/pytorch_lora_weights.bin")) == Path("out/cat")
+    assert result_of(Path("out/cat.safetensors")) == Path("out/cat.safetensors")
 
 
 def test_the_last_epoch_is_only_written_under_the_plain_name():

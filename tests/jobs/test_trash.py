@@ -89,6 +89,21 @@ def test_results_that_went_along_come_back_to_where_they_were(shelf, finished):
     assert not (finished.folder / "outputs").exists()
 
 
+def test_a_result_in_diffusers_layout_goes_along_with_its_state_and_comes_back(shelf, finished):
+    out = shelf.default_output(finished.id)
+    weights = out / "cat-v1.5" / "pytorch_lora_weights.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    durable_folder(out / "cat-v1.5-state", lambda part: (part / "w").write_bytes(b"x"))
+    saved(finished, weights)
+
+    assert out / "cat-v1.5-state" in outputs_of(finished.folder)
+    finished.delete(with_outputs=True)
+    assert not out.exists()
+    put_back(shelf, finished.id)
+    assert weights.read_bytes() == b"weights"
+
+
 def test_a_result_whose_place_is_taken_stays_in_the_jobs_folder(shelf, finished):
     out = shelf.default_output(finished.id)
     finished.delete(with_outputs=True)

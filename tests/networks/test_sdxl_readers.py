@@ -73,8 +73,7 @@ def their_picture(pipe):
 
 
 @pytest.mark.option("save_model_as")
-@pytest.mark.parametrize("layout", ["kohya", "diffusers"])
-def test_diffusers_draws_the_same_picture_with_our_lora(folder, lora, layout, tmp_path):
+def test_diffusers_draws_the_same_picture_with_our_lora_in_kohyas_names_and_in_its_own(folder, lora, tmp_path):
     pytest.importorskip("peft")
     model = our_model(folder)
     plain = np.asarray(draw_picture(model, PICTURE)).astype(int)
@@ -85,9 +84,8 @@ def test_diffusers_draws_the_same_picture_with_our_lora(folder, lora, layout, tm
         load_weights,
     )
     network.eval()
-    if layout == "diffusers":
-        paths = network.diffusers_paths()
-        save_for_diffusers(tmp_path / "pytorch_lora_weights.safetensors", load_weights(lora), None, {}, paths=paths)
+    own_file = tmp_path / "pytorch_lora_weights.safetensors"
+    save_for_diffusers(own_file, load_weights(lora), None, {}, paths=network.diffusers_paths())
     make_lean(model.denoiser)
     ours = np.asarray(draw_picture(model, PICTURE)).astype(int)
 
@@ -95,11 +93,15 @@ def test_diffusers_draws_the_same_picture_with_our_lora(folder, lora, layout, tm
         pipe = StableDiffusionXLPipeline.from_pretrained(folder, local_files_only=True, add_watermarker=False)
     pipe.scheduler = make_sampler("ddim", "epsilon")
     pipe.set_progress_bar_config(disable=True)
-    pipe.load_lora_weights(tmp_path if layout == "diffusers" else lora)
+    pipe.load_lora_weights(lora)
     theirs = their_picture(pipe)
+    pipe.unload_lora_weights()
+    pipe.load_lora_weights(tmp_path)
+    theirs_in_own_names = their_picture(pipe)
 
     assert np.abs(ours - plain).max() > VISIBLE
     assert np.abs(ours - theirs).max() < INVISIBLE
+    assert np.abs(ours - theirs_in_own_names).max() < INVISIBLE
 
 
 def modules_of_a_checkpoint():

@@ -142,6 +142,7 @@ def test_data_dir_may_be_written_with_a_dash():
         (["--output_name", "my", "lora"], "lora: This word belongs to no option.\n  If it belongs to --output_name"),
         (["--split_mode"], "It is known from sd-scripts, but not in this version."),
         (["--blocks_to_swap=3"], "It is known from sd-scripts, but not in this version."),
+        (["--dataset_class=my.Data"], "It names a class built on sd-scripts' own modules, which are not here."),
         (["--clip_l=x"], "It belongs to the training of FLUX.1."),
         (["--text_encoder_lr1=1"], "It belongs to the training of SDXL."),
     ],

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .checkpoint.names import DIFFUSERS_FILES
 from .checkpoint.resume_check import check_resume
 from .commands import Command
 from .data.counting import Counts, count_steps
@@ -38,7 +37,7 @@ from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
 from .options.optimizer_checks import check_optimizer
 from .options.optimizer_names import finds_own_rate, has_own_schedule, is_adafactor
-from .options.saving import ResumeOptions, SavingOptions
+from .options.saving import DIFFUSERS_FILES, ResumeOptions, SavingOptions
 from .options.spec import Settings
 from .options.tracking import TrackingOptions
 from .options.training import TrainingOptions

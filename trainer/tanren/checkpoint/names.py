@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
 
-from ..options.saving import SavingOptions
+from ..options.saving import DIFFUSERS_FILES, SavingOptions
 
-DIFFUSERS_FILES = {
-    "diffusers": "pytorch_lora_weights.bin",
-    "diffusers_safetensors": "pytorch_lora_weights.safetensors",
-}
 FINAL_WORD, EPOCH_WORD, STEP_WORD = "last", "epoch", "at"
 
 

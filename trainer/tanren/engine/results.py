@@ -11,7 +11,6 @@ from ..checkpoint.choosing import state_to_resume
 from ..checkpoint.describe import RunFacts, RunMetadata, hashes_of, start_session
 from ..checkpoint.diffusers_lora import save_for_diffusers
 from ..checkpoint.fingerprint import fingerprint_of
-from ..checkpoint.names import DIFFUSERS_FILES
 from ..checkpoint.weights import save_weights
 from ..data.records import Scan
 from ..events import Report
@@ -19,7 +18,7 @@ from ..families.base import Family
 from ..networks.base import WriteWeights
 from ..options.job import JobOptions
 from ..options.model import ModelOptions
-from ..options.saving import ResumeOptions, SavingOptions
+from ..options.saving import DIFFUSERS_FILES, ResumeOptions, SavingOptions
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
 from .continuing import Continuation

@@ -19,6 +19,7 @@ from ..files import read_lines
 from ..folders import MANIFEST, read_manifest, remove_folder, sweep
 from ..locks import Lock
 from ..options.contents import FILES, SUFFIXES
+from ..options.saving import result_of
 from . import actions
 from .envelope import read_envelope
 from .folder import (
@@ -170,7 +171,8 @@ def outputs_of(folder: Path) -> list[Path]:
         if event.get("kind") in ("saved", "sample") and isinstance(event.get("file"), str):
             written[Path(event["file"])] = float(event.get("time") or 0.0)
     found = [path for path, told in written.items() if _is_unchanged(path, told)]
-    states = [path.with_name(f"{path.stem}-state") for path in found]
+    results = dict.fromkeys(map(result_of, found))
+    states = [path.with_name(f"{path.name if path.is_dir() else path.stem}-state") for path in results]
     return found + [state for state in states if read_manifest(state) is not None]
 
 

@@ -10,9 +10,13 @@ from collections.abc import Iterable
 ABSENT = "It is known from sd-scripts, but not in this version."
 
 _NOT_IN_THIS_VERSION = """
-    blocks_to_swap split_mode dataset_class
+    blocks_to_swap split_mode
 """
 
+_NEVER = {
+    "dataset_class": "It names a class built on sd-scripts' own modules, which are not here. A dataset file "
+    "(--dataset_config) or a list of pictures with captions (--in_json) says the same without code.",
+}
 _OF_OTHER_COMMANDS = {
     "SDXL": "text_encoder_lr1 text_encoder_lr2",
     "FLUX.1": """clip_l t5xxl ae model_type text_encoder_batch_size t5xxl_max_token_length apply_t5_attn_mask
@@ -23,7 +27,7 @@ _OF_OTHER_COMMANDS = {
     "DreamBooth (full model)": "learning_rate_te stop_text_encoder_training no_token_padding use_safetensors",
 }
 
-ELSEWHERE = dict.fromkeys(_NOT_IN_THIS_VERSION.split(), ABSENT) | {
+ELSEWHERE = {**dict.fromkeys(_NOT_IN_THIS_VERSION.split(), ABSENT), **_NEVER} | {
     name: f"It belongs to the training of {kind}."
     for kind, names in _OF_OTHER_COMMANDS.items()
     for name in names.split()

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .spec import option
+
+# What diffusers looks for in a folder, by the form that asks for it.
+DIFFUSERS_FILES = {
+    "diffusers": "pytorch_lora_weights.bin",
+    "diffusers_safetensors": "pytorch_lora_weights.safetensors",
+}
+
+
+def result_of(file: Path) -> Path:
+    """What the user calls a result: a file of weights, or the folder around it in diffusers' forms."""
+    return file.parent if file.name in DIFFUSERS_FILES.values() else file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +38,7 @@ class SavingOptions:
         "Format of the file. The diffusers forms are folders with pytorch_lora_weights (.bin or .safetensors) in "
         "diffusers' own names, for its load_lora_weights; WebUIs do not read them.",
         label="Format of saved files",
-        choices=("ckpt", "pt", "safetensors", "diffusers", "diffusers_safetensors"),
+        choices=("ckpt", "pt", "safetensors", *DIFFUSERS_FILES),
     )
     save_precision: str | None = option(
         None,
