@@ -202,6 +202,7 @@ def test_the_noise_offset_shifts_channels_of_the_start():
     assert difference.mean(dim=(1, 2)).abs().min() > 1e-3
 
 
+@pytest.mark.option("min_snr_gamma")
 def test_min_snr_weighs_by_the_real_timestep():
     plain, weighed = Stub(), Stub()
     inputs = concept(plain, ERASE).inputs(2, 0)

@@ -16,6 +16,7 @@ from .options.dataset import DatasetOptions
 from .options.distributed import DistributedOptions
 from .options.hub import HubOptions
 from .options.job import JobOptions
+from .options.leco import LecoOptions
 from .options.loss import LossOptions
 from .options.model import AttentionOptions, ModelOptions
 from .options.network import NetworkOptions
@@ -25,6 +26,8 @@ from .options.saving import MetadataOptions, ResumeOptions, SavingOptions
 from .options.sdxl import SdxlOptions
 from .options.tracking import ConsoleOptions, TrackingOptions
 from .options.training import TrainingOptions
+
+PICTURES, PROMPTS = "pictures", "prompts"
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Command:
         bases: kinds of checkpoints that can be trained, as `formats/checkpoint_kind.py` names them.
         blocks: of the U-Net, as block-wise ranks and learning rates count them.
         bucket_step: pixels that sides of buckets are multiples of, because of how often the model halves a picture.
+        reads: PICTURES with captions, or a file of PROMPTS.
     """
 
     title: str
@@ -48,6 +52,7 @@ class Command:
     bases: tuple[str, ...]
     blocks: BlockLayout
     bucket_step: int
+    reads: str = PICTURES
 
 
 NETWORK_GROUPS = (ModelOptions, DatasetOptions, NetworkOptions, OptimizerOptions)
@@ -69,6 +74,12 @@ RUN_GROUPS = (
     JobOptions,
 )
 
+# No pictures, so neither data nor caches of it.
+LECO_GROUPS = (
+    *(ModelOptions, LecoOptions, NetworkOptions, OptimizerOptions),
+    *(group for group in RUN_GROUPS if group is not CachingOptions),
+)
+
 COMMANDS = {
     "train_network": Command(
         title="Train a LoRA for Stable Diffusion 1.x and 2.x",
@@ -87,5 +98,25 @@ COMMANDS = {
         bases=SDXL_BASES,
         blocks=SDXL_BLOCKS,
         bucket_step=32,
+    ),
+    "train_leco": Command(
+        title="Erase, strengthen or slide a concept in Stable Diffusion 1.x and 2.x (LECO)",
+        family=".families.sd",
+        recipe=".recipes.leco",
+        groups=LECO_GROUPS,
+        bases=SD_BASES,
+        blocks=SD_BLOCKS,
+        bucket_step=64,
+        reads=PROMPTS,
+    ),
+    "sdxl_train_leco": Command(
+        title="Erase, strengthen or slide a concept in Stable Diffusion XL (LECO)",
+        family=".families.sdxl",
+        recipe=".recipes.leco",
+        groups=LECO_GROUPS,
+        bases=SDXL_BASES,
+        blocks=SDXL_BLOCKS,
+        bucket_step=32,
+        reads=PROMPTS,
     ),
 }

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .checkpoint.resume_check import check_resume
-from .commands import Command
+from .commands import PROMPTS, Command
 from .data.counting import Counts, count_steps
 from .engine.lr_factors import SHAPES, Plan, make_factor
 from .errors import EnvironmentProblem, Problems, UsageError, UserError
 from .events import Report
 from .formats.base_model import kind_at
 from .formats.checkpoint_kind import CheckpointKind, base_model_problem, prediction_warnings
+from .formats.leco_prompts import read_leco_prompts
 from .formats.nearest import nearest
 from .formats.python_arguments import parse_arguments
 from .hub.checks import check_hub
@@ -32,6 +33,7 @@ from .options.dataset import DatasetOptions
 from .options.dataset_checks import check_plans
 from .options.dataset_file import dataset_plans
 from .options.dataset_plan import DatasetPlan
+from .options.leco import LecoOptions
 from .options.model import AttentionOptions, ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
@@ -41,7 +43,7 @@ from .options.saving import DIFFUSERS_FILES, ResumeOptions, SavingOptions
 from .options.spec import Settings
 from .options.tracking import TrackingOptions
 from .options.training import TrainingOptions
-from .paths import ANYWHERE, PathPolicy
+from .paths import ANYWHERE, PathPolicy, resolve_user_path
 
 if TYPE_CHECKING:
     from .data.records import Scan
@@ -119,10 +121,14 @@ def examine(
     check_hub(settings, problems)
     if asker.trains_here:
         _check_packages(settings, problems)
-    plans = dataset_plans(settings, problems, asker.policy)
-    check_plans(settings, plans, command.bucket_step, problems)
-    look, seed = asker.scan or scan, settings[TrainingOptions].seed
-    found = look(plans, settings[DatasetOptions], report, problems, seed=seed, roots=asker.policy.roots)
+    if command.reads == PROMPTS:
+        plans: tuple[DatasetPlan, ...] = ()
+        found = _look_at_prompts(settings, asker.processes, problems)
+    else:
+        plans = dataset_plans(settings, problems, asker.policy)
+        check_plans(settings, plans, command.bucket_step, problems)
+        look, seed = asker.scan or scan, settings[TrainingOptions].seed
+        found = look(plans, settings[DatasetOptions], report, problems, seed=seed, roots=asker.policy.roots)
     counts = _count(settings, found, asker.processes, problems)
     _check_schedule(settings, counts, problems)
     if not asker.trains_here:
@@ -131,6 +137,24 @@ def examine(
         # Pictures that cannot be read, for one, are other pictures than those of the state.
         settings = _with_checked_state(settings, found, asker, problems)
     return Preflight(settings, plans, found, counts, base, lora)
+
+
+def _look_at_prompts(settings: Settings, processes: int, problems: Problems) -> Scan:
+    """The pairs of the prompt file; a run is one epoch of as many micro-batches as its steps need."""
+    from .data.prompt_scan import PromptScan, scan_prompts
+
+    name, training = settings[LecoOptions].prompts_file, settings[TrainingOptions]
+    if not name:
+        what, fix = "The file with the prompts was not named.", "Add --prompts_file=FILE.toml."
+        problems.add(UsageError(where="--prompts_file", what=what, fix=fix))
+        return PromptScan(())
+    batches = training.max_train_steps * training.gradient_accumulation_steps * processes
+    try:
+        path = resolve_user_path(name, "file", where="--prompts_file")
+        return scan_prompts(read_leco_prompts(path), path, batches)
+    except UserError as problem:
+        problems.add(problem)
+        return PromptScan(())
 
 
 def _with_checked_state(settings: Settings, found: Scan, asker: Asker, problems: Problems) -> Settings:

@@ -122,9 +122,10 @@ class RunMetadata:
             **_from_facts(facts, scan, names),
             **_from_models(settings[ModelOptions], facts),
             **_from_network(settings[NetworkOptions], text_encoder_rates(settings)),
-            **data_metadata(scan, folders=folders),
+            **(data_metadata(scan, folders=folders) if scan.datasets else {}),
+            **scan.metadata,
         }
-        if folders:
+        if folders and scan.datasets:
             per_update = facts.processes * settings[TrainingOptions].gradient_accumulation_steps
             self._training["ss_total_batch_size"] = str(settings[DatasetOptions].train_batch_size * per_update)
         self._modelspec = modelspec_metadata(settings, scan, names)

@@ -154,6 +154,11 @@ class Scan:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """Keys of the file besides those that tell of pictures."""
+        return {}
+
+    @property
     def all_notes(self) -> list[str]:
         """Notes on pictures and on captions, for whoever is not shown the captions themselves."""
         return self.notes + [note for dataset in self.datasets for note in dataset.captions.notes]

@@ -43,6 +43,7 @@ class Previews:
         seed: of the run; prompts without a seed get one from it, the same in every attempt at the same step.
         report: told of every picture and every failure.
         processes: who draws what.
+        strengths: of the network, one picture each; only when there are several do the names tell them.
         pause: around the use of weights (schedule-free optimizers).
         autocast: around the model's calls, for networks that need it.
     """
@@ -59,12 +60,14 @@ class Previews:
         seed: int,
         report: Report,
         processes: Processes,
+        strengths: Sequence[float] = (1.0,),
         pause: Callable[[], AbstractContextManager[object]] = nullcontext,
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.model, self.network, self.prompts, self.options = model, network, tuple(prompts), options
         self.folder, self.output_name, self.seed = folder, output_name, seed
         self.report, self.processes, self.pause, self.autocast = report, processes, pause, autocast
+        self.strengths = tuple(strengths)
         self.failures = 0
         for index, prompt in enumerate(self.prompts):
             if prompt.sample_sampler is not None and prompt.sample_sampler not in KNOWN:
@@ -105,18 +108,22 @@ class Previews:
     def _draw(self, mine: Sequence[tuple[int, SamplePrompt]], suffix: str, step: int) -> None:
         with self.report.phase("sample", len(mine)) as phase, self._at_rest(), self.autocast():
             for index, prompt in mine:
-                self._draw_one(index, prompt, suffix, step, phase)
+                for strength in self.strengths:
+                self.network.set_multiplier(strength)
+                self._draw_one(index, prompt, suffix, step, phase, strength)
                 phase.advance()
                 if self.report.is_asked_to_stop():
                     break
 
-    def _draw_one(self, index: int, prompt: SamplePrompt, suffix: str, step: int, phase: Phase) -> None:
+    def _draw_one(
+        self, index: int, prompt: SamplePrompt, suffix: str, step: int, phase: Phase, strength: float
+    ) -> None:
         sampler = self.options.sample_sampler if prompt.sample_sampler is None else DEFAULT
         seed = draw_seed(self.seed, "sample", step, index) % SEED_RANGE
         picture = picture_of(prompt, self.model, sampler=sampler, seed=seed)
         try:
             image = draw_picture(self.model, picture, on_step=_heartbeat(phase))
-            path = self._write(image, picture, self._name(suffix, index, prompt.seed))
+            path = self._write(image, picture, self._name(suffix, index, prompt.seed, strength))
         except Exception as error:
             # Whatever goes wrong here, memory included, costs a picture and must not cost the run.
             self.failures += 1
@@ -127,8 +134,9 @@ class Previews:
             return
         self.report.tell("sample", file=str(path), prompt=picture.prompt, seed=picture.seed, index=index, step=step)
 
-    def _name(self, suffix: str, index: int, seed: int | None) -> str:
-        parts = [suffix, f"{index:02d}", time.strftime("%Y%m%d%H%M%S")]
+    def _name(self, suffix: str, index: int, seed: int | None, strength: float) -> str:
+        at = [f"x{strength:+g}"] if len(self.strengths) > 1 else []
+        parts = [suffix, f"{index:02d}", *at, time.strftime("%Y%m%d%H%M%S")]
         if self.output_name:
             parts.insert(0, self.output_name)
         if seed is not None:
@@ -153,6 +161,7 @@ class Previews:
             try:
                 yield
             finally:
+                self.network.set_multiplier(1.0)
                 self.network.train()
 
 

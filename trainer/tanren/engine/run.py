@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ..data.batch import Batch
 from ..data.counting import Counts
-from ..data.dataset import BucketDataset
 from ..networks.base import TrainedNetwork
-from ..objectives.denoising import Denoising
 from .averages import FiniteWatch, LossAverage
 from .learner import Learner
 from .position import Position
 from .precision import Precision
 from .previews import Previews
 from .processes import Processes
+
+
+class Batches(Protocol):
+    """Where micro-batches come from: pictures, or nothing but numbers."""
+
+    def loader(
+        self,
+        *,
+        epoch: int,
+        start_batch: int,
+        process_index: int,
+        num_processes: int,
+        prepare: Callable[[Any, int], Any],
+    ) -> Iterator[Any]:
+        """What `prepare` makes of the further micro-batches of this process, given each and its place in the epoch."""
+
+    def validation_batches(self) -> list[Any]:
+        """What is held out."""
+
+    def load(self, plan: Any, step: int) -> Any:
+        """One of those, read."""
+
+
+class Learned(Protocol):
+    """What is learned: draws inputs without the model, and turns them into a loss."""
+
+    @property
+    def inputs(self) -> Callable[[Any, int], Any]:
+        """Inputs of a micro-batch, given the number of updates before it."""
+
+    def loss(self, inputs: Any) -> Any:
+        """See `step.Objective`."""
+
+    def validation_loss(self, batch: Any) -> Tensor:
+        """Mean loss of a batch that is held out."""
 
 
 @dataclass
@@ -39,8 +73,8 @@ class Run:
         start: where to begin.
     """
 
-    dataset: BucketDataset
-    objective: Denoising
+    dataset: Batches
+    objective: Learned
     network: TrainedNetwork
     learner: Learner
     scaler: torch.amp.GradScaler

@@ -62,8 +62,9 @@ def make_previews(
     processes: Processes,
     seed: int,
     report: Report,
+    strengths: tuple[float, ...] = (1.0,),
 ) -> Previews | None:
-    """Sample pictures, when there are prompts for them."""
+    """Sample pictures, when there are prompts for them; each at every strength of the network."""
     options, saving = settings[SamplingOptions], settings[SavingOptions]
     if options.sample_prompts is None:
         return None
@@ -77,6 +78,7 @@ def make_previews(
         seed=seed,
         report=report,
         processes=processes,
+        strengths=strengths,
         pause=learner.pause,
         autocast=partial(precision.autocast, network.needs_autocast),
     )

@@ -85,6 +85,10 @@ class Concept:
         per_sample = per_sample * (pair.weight * float(self.weights[inputs.timestep]))
         return LossResult(per_sample.mean(), per_sample.detach(), None)
 
+    def validation_loss(self, batch: object) -> Tensor:
+        """Never asked for: nothing is held out."""
+        raise AssertionError("there is no validation without pictures")
+
     def _denoised(self, inputs: ConceptInputs, pair: PromptPair) -> Tensor:
         """What the network makes of pure noise in its first steps, (B, C, h, w)."""
         latents = inputs.latents

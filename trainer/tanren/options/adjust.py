@@ -38,8 +38,18 @@ def _no_samples_every_zero(values: Values, problems: Problems) -> None:
             problems.warn(f"--{name} {every}: switched off; it has to be 1 or more.")
 
 
+def _concepts_are_learned_by_the_unet(values: Values, problems: Problems) -> None:
+    """LECO needs no word about its network; a text encoder never learns."""
+    if values.get("prompts_file") is None:
+        return
+    if values.get("network_module") is None:
+        values["network_module"] = "networks.lora"
+    values["network_train_unet_only"] = not values.get("network_train_text_encoder_only")
+
+
 RULES: tuple[Callable[[Values, Problems], None], ...] = (
     _disk_cache_means_cache,
     _old_spelling_of_caption_extension,
     _no_samples_every_zero,
+    _concepts_are_learned_by_the_unet,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .spec import option
+from .spec import Refuses, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,4 +30,18 @@ class LecoOptions:
         "Guidance of that beginning; how far a concept is moved is the prompt file's guidance_scale.",
         label="Denoising guidance",
         minimum=0,
+    )
+
+    rules = (
+        Refuses("network_train_text_encoder_only", because="LECO changes the U-Net only"),
+        Refuses("max_train_epochs", because="LECO has no epochs; its length is --max_train_steps"),
+        Refuses("save_every_n_epochs", because="LECO has no epochs; use --save_every_n_steps"),
+        Refuses("save_n_epoch_ratio", because="LECO has no epochs; use --save_every_n_steps"),
+        *(
+            Refuses(name, because="LECO compares predictions in its own way", warns=True)
+            for name in (
+                *("min_timestep", "max_timestep", "multires_noise_iterations", "ip_noise_gamma"),
+                *("debiased_estimation_loss", "scale_v_pred_loss_like_noise_pred", "v_pred_like_loss"),
+            )
+        ),
     )

@@ -131,7 +131,9 @@ class Settings:
         self._groups = {type(group): group for group in groups}
 
     def __getitem__(self, group: type[Group]) -> Group:
-        return self._groups[group]
+        """The group; one that the command does not have is as if nothing in it was set."""
+        found = self._groups.get(group)
+        return group() if found is None else found
 
     def __contains__(self, group: type) -> bool:
         return group in self._groups

@@ -1,0 +1,105 @@
+"""Change what prompts mean (LECO): pairs of prompts in, one network file out; no pictures are needed."""
+
+from __future__ import annotations
+
+import torch
+
+from ..checkpoint.choosing import state_to_resume
+from ..checkpoint.weights import load_weights
+from ..data.batch import TextStates
+from ..data.prompt_scan import PromptScan
+from ..data.prompt_steps import PromptSteps
+from ..engine.averages import FiniteWatch, LossAverage
+from ..engine.continuing import start_position
+from ..engine.fused import check_fused
+from ..engine.learner import Learner, check_learning
+from ..engine.loop import fit
+from ..engine.precision import choose_precision, keep_whole, place, shrink_weights
+from ..engine.processes import Processes
+from ..engine.resting import Resting
+from ..engine.results import make_saver
+from ..engine.run import Run
+from ..engine.setup import choose_seed, count_run, make_previews, prepare_model
+from ..engine.sharing import refuse_sharing
+from ..engine.trackers import tracking
+from ..events import Report
+from ..families.base import Family, Model
+from ..networks.modules import attach_network, merge_base_weights
+from ..objectives.concept import Concept
+from ..options.leco import LecoOptions
+from ..options.loss import LossOptions
+from ..options.model import ModelOptions
+from ..options.network import NetworkOptions
+from ..options.sampling import SamplingOptions
+from ..options.saving import ResumeOptions
+from ..options.spec import Settings
+from ..options.training import TrainingOptions
+
+TRACKERS = {"train_leco": "leco_train", "sdxl_train_leco": "sdxl_leco_train"}
+SLIDER_STRENGTHS = (-1.0, 0.0, 1.0)
+
+
+def run(family: Family, settings: Settings, scan: PromptScan, report: Report, processes: Processes) -> None:
+    """Train as the settings and the prompt file say.
+
+    Raises:
+        UserError: what only loading and training could show.
+        StoppedOnRequest: somebody asked; everything needed to go on is saved.
+    """
+    check_learning(settings)
+    training, prompts = settings[TrainingOptions], scan.prompts
+    check_fused(settings, processes)
+    refuse_sharing(processes.sharing)
+    seed = choose_seed(training, processes, state_to_resume(settings))
+    precision = choose_precision(training, processes.device, report)
+
+    placement = place(precision, settings[ModelOptions])
+    is_merged = bool(settings[NetworkOptions].base_weights)
+    model = family.load(settings, keep_whole(placement) if is_merged else placement, report)
+    for note in merge_base_weights(model, settings[NetworkOptions], load_weights):
+        report.note(note)
+    shrink_weights(model, placement)
+    network = attach_network(model, settings[NetworkOptions], seed, load_weights)
+    for note in network.notes:
+        report.note(note)
+    network.to(precision.device, precision.network)
+    counts = count_run(scan, training, processes)
+    learner = Learner(network, settings, counts.max_train_steps, processes.count, report)
+    prepare_model(model, network, settings, processes)
+
+    texts = encode_once(model, prompts.texts)
+    resting = Resting(
+        settings[ModelOptions], precision.device, draws_pictures=settings[SamplingOptions].sample_prompts is not None
+    )
+    for part in (*model.text_encoders, model.vae):
+        resting.put(part)
+    objective = Concept(model, network, prompts.pairs, texts, settings[LecoOptions], settings[LossOptions], seed=seed)
+
+    strengths = SLIDER_STRENGTHS if prompts.has_sliders else (1.0,)
+    running = Run(
+        dataset=PromptSteps(counts.batches_per_process),
+        objective=objective,
+        network=network,
+        learner=learner,
+        scaler=precision.make_scaler(),
+        average=LossAverage(),
+        watch=FiniteWatch(),
+        counts=counts,
+        accumulation=training.gradient_accumulation_steps,
+        precision=precision,
+        processes=processes,
+        seed=seed,
+        previews=make_previews(
+            model, network, learner, resting, settings, precision, processes, seed, report, strengths
+        ),
+        start=start_position(settings[ResumeOptions], counts, training.gradient_accumulation_steps),
+    )
+    saver = make_saver(running, settings, scan, family, report)
+    with tracking(settings, TRACKERS[settings.command], report, processes):
+        fit(running, saver, settings, report)
+
+
+@torch.no_grad()
+def encode_once(model: Model, prompts: tuple[str, ...]) -> dict[str, TextStates]:
+    """States of each prompt, (1, tokens, width), on the model's device."""
+    return {prompt: model.family.encode_text(model, [prompt]) for prompt in prompts}
