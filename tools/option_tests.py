@@ -46,10 +46,11 @@ def users(option: Option, commands: Mapping[str, Command]) -> Iterator[str]:
 
 def _row(option: Option, commands: Mapping[str, Command], tests: Sequence[EffectTest]) -> str:
     shown = [f"[{test.file}::{test.test}](../tests/{test.file})" for test in tests if test.option == option.name]
+    names = list(users(option, commands))
     cells = (
         f"`--{option.name}`",
         cell(value_and_default(option)),
-        " ".join(users(option, commands)),
+        "all" if len(names) == len(commands) else " ".join(names),
         cell(meaning(option)),
         "<br>".join(shown),
     )

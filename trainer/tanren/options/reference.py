@@ -39,7 +39,8 @@ def reference_text(commands: Mapping[str, tuple[str, Sequence[type]]]) -> str:
         "# Options",
         "",
         "This page is generated from the declarations in `trainer/tanren/options/`; "
-        "`python tools/write_reference.py` writes it again.",
+        "`python tools/write_reference.py` writes it again. The tests that show what each option does are listed in "
+        "[option-tests.md](option-tests.md).",
         "",
         "An option can stand on the command line (`--name value`, `--name=value`) or in a TOML file named by "
         "`--config_file` (`name = value`, under any section). What is typed on the command line wins. Flags take no "
