@@ -157,6 +157,22 @@ def test_page_script_is_told_what_is_wrong_where_and_whether_start_is_possible()
     assert Seen(cards.plan(Checked(), ENGLISH)).values("data-can-start") == ["true"]
 
 
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "“Network rank (dim)” cannot be so. Add “Trigger word” or “Training seed” = 7."),
+        ("ja_JP", "「ネットワークのランク（dim）」 cannot be so. Add 「トリガーワード」 or 「学習のシード」 = 7."),
+    ],
+)
+def test_flags_in_sentences_become_the_labels_of_fields(language, told):
+    problem = FoundProblem("seed", "Seed", "--seed", "--network_dim cannot be so.", "", "Add --trigger or --seed=7.", 2)
+    checked = Checked(problems=(problem,), warnings=(Notice(None, "--no_such_flag=x stays."),))
+
+    shown = Seen(cards.plan(checked, Words(language))).values("data-text")
+
+    assert shown == [told, "--no_such_flag=x stays."]
+
+
 @pytest.mark.parametrize("name", ["train_data_dir", "dataset_config", "pictures"])
 def test_problem_of_a_single_picture_is_told_by_its_file(name):
     problem = FoundProblem(name, "Dataset file", "/data/10_cat/猫.png", "It is broken.", "", "Replace it.", 3)

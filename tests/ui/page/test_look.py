@@ -21,7 +21,7 @@ def keep(page, name):
 
 
 def open_records(page):
-    for summary in page.locator(".tn-folded > summary").all():
+    for summary in page.locator(".tn-job .tn-folded > summary").all():
         summary.click()
     expect(page.locator(".tn-log").first).to_contain_text("line 39")
 

@@ -118,7 +118,7 @@ def test_log_and_settings_of_the_folder(open_page, report, job):
     append_line(job.folder / LOG, "first\rsteps: 1%\rsteps: 2%\n<script>window.hit=1</script>")
     page = open_page()
     expect(page.locator("h2")).to_have_text(NAME)
-    for summary in page.locator(".tn-folded > summary").all():
+    for summary in page.locator(".tn-job .tn-folded > summary").all():
         summary.click()
 
     expect(page.locator("pre").first).to_contain_text("steps: 2%\n<script>window.hit=1</script>")

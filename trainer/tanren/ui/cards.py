@@ -14,6 +14,7 @@ from ..disk import size_text
 from ..room import Room
 from .checking import Checked
 from .estimates import FITS, OVER, TIGHT, MemoryEstimate
+from .flag_labels import labelled
 from .html import Html, join, render
 from .picture_card import picture_card
 from .places import FoundProblem, Notice, Remedy
@@ -101,7 +102,7 @@ def _problems(problems: Sequence[FoundProblem], words: Words, field_of: FieldOf)
 
 
 def _problem(problem: FoundProblem, words: Words, field_of: FieldOf) -> Html:
-    sentences = [words.finished(one) for one in (problem.what, problem.why, problem.fix) if one]
+    sentences = [_finished(one, words) for one in (problem.what, problem.why, problem.fix) if one]
     field = field_of(problem.name) if problem.name else ""
     is_file = Path(problem.where).is_absolute()
     heads = [words(problem.label)] if problem.label and not (is_file and problem.name in PICTURES) else []
@@ -119,6 +120,10 @@ def _problem(problem: FoundProblem, words: Words, field_of: FieldOf) -> Html:
             *(_wish(wish, words) for wish in problem.wishes),
         ],
     )
+
+
+def _finished(sentence: str, words: Words) -> str:
+    return labelled(words.finished(sentence), words)
 
 
 def _button(remedy: Remedy, words: Words, field_of: FieldOf) -> Html:
@@ -141,7 +146,7 @@ def _warnings(warnings: Sequence[Notice], words: Words, field_of: FieldOf) -> Ht
         render(
             '<li class="tanren-warning" data-field="{field}" data-text="{told}">{told} {buttons}</li>',
             field=field_of(notice.name) if notice.name else "",
-            told=words.finished(notice.text),
+            told=_finished(notice.text, words),
             buttons=[_wish(wish, words) for wish in notice.wishes],
         )
         for notice in warnings[:MOST_SHOWN]
