@@ -146,7 +146,7 @@ class Ours:
         )
         self.network: Any = attach_network(model, settings[NetworkOptions], SEED, lambda path: {})
         learner = Learner(self.network, settings, 1000, 1, Report())
-        prepare_model(model, self.network, settings)
+        prepare_model(model, self.network, settings, Processes(device))
         self.objective = Denoising(model, self.network, LossOptions(), seed=SEED)
         used = "no" if work.dtype is torch.float32 else "bf16"
         precision = Precision(used, work.dtype, torch.float32, device)

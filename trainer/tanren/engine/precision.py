@@ -70,8 +70,8 @@ def choose_precision(training: TrainingOptions, device: torch.device, report: Re
     return Precision(used, DTYPES[used], DTYPES[used] if full else torch.float32, device)
 
 
-def place(precision: Precision, model: ModelOptions) -> Placement:
-    """Where and how the frozen parts live.
+def place(precision: Precision, model: ModelOptions, *, is_shared: bool = False) -> Placement:
+    """Where and how the frozen parts live; `is_shared` when processes share the U-Net out.
 
     Raises:
         EnvironmentProblem: the device has no float8.
@@ -84,7 +84,7 @@ def place(precision: Precision, model: ModelOptions) -> Placement:
             what=f"The device {precision.device.type} has no 8-bit numbers.",
             fix="Leave the option out.",
         )
-    return Placement(precision.device, precision.compute, vae_dtype, unet, text)
+    return Placement(precision.device, precision.compute, vae_dtype, unet, text, unet_waits=is_shared)
 
 
 def keep_whole(placement: Placement) -> Placement:

@@ -99,7 +99,7 @@ class Previews:
             self._draw_all(f"{step:06d}", step)
 
     def _draw_all(self, suffix: str, step: int) -> None:
-        mine = list(enumerate(self.prompts))[self.processes.index :: self.processes.count]
+        mine = self.processes.share(list(enumerate(self.prompts)))
         if mine:
             self._draw(mine, suffix, step)
         # Those who draw less wait here, where waiting has no end, and not in the next update.
@@ -109,10 +109,11 @@ class Previews:
         with self.report.phase("sample", len(mine)) as phase, self._at_rest(), self.autocast():
             for index, prompt in mine:
                 for strength in self.strengths:
-                self.network.set_multiplier(strength)
-                self._draw_one(index, prompt, suffix, step, phase, strength)
+                    self.network.set_multiplier(strength)
+                    self._draw_one(index, prompt, suffix, step, phase, strength)
                 phase.advance()
-                if self.report.is_asked_to_stop():
+                # With a shared U-Net nobody can leave alone.
+                if self.processes.sharing is None and self.report.is_asked_to_stop():
                     break
 
     def _draw_one(
@@ -123,6 +124,9 @@ class Previews:
         picture = picture_of(prompt, self.model, sampler=sampler, seed=seed)
         try:
             image = draw_picture(self.model, picture, on_step=_heartbeat(phase))
+            if self.processes.sharing and not self.processes.is_main:
+                # It had to take part; the picture is the same in every process.
+                return
             path = self._write(image, picture, self._name(suffix, index, prompt.seed, strength))
         except Exception as error:
             # Whatever goes wrong here, memory included, costs a picture and must not cost the run.

@@ -24,6 +24,19 @@ class LostProcesses(Exception):
     """A message did not reach every process: one of them is gone, or does not come."""
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """How the frozen U-Net is shared out among the processes.
+
+    Args:
+        lets_go: a block's other parts are given up after the forward pass and fetched again for the backward pass.
+        rests_in_main_memory: the own part is on the device only while it is used.
+    """
+
+    lets_go: bool = True
+    rests_in_main_memory: bool = False
+
+
 def _nothing() -> None:
     """A single process hears nobody."""
 
@@ -42,6 +55,7 @@ class Processes:
         patience: how long to wait for a process that lives and is not here yet.
         board: where processes leave what they have to say.
         hear: passes on what the others have said; the main process listens.
+        sharing: set when each holds a part of the U-Net, which all have to use together, then.
     """
 
     device: torch.device
@@ -51,11 +65,16 @@ class Processes:
     patience: timedelta = AS_LONG_AS_IT_TAKES
     board: Board = field(default=NO_BOARD, repr=False)
     hear: Callable[[], None] = field(default=_nothing, repr=False)
+    sharing: Sharing | None = None
 
     @property
     def is_main(self) -> bool:
         """True for the only process that writes."""
         return self.index == 0
+
+    def share(self, items: Sequence[Value]) -> Sequence[Value]:
+        """What this process does of work that needs the U-Net: every count-th item, or all with a shared U-Net."""
+        return items if self.sharing else items[self.index :: self.count]
 
     def average(self, flat: Tensor) -> None:
         """Replace the tensor by its mean over the processes."""

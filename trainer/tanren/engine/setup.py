@@ -23,6 +23,7 @@ from .learner import Learner
 from .precision import Precision
 from .previews import Previews
 from .processes import Processes
+from .sharing import share_out
 
 
 def choose_seed(training: TrainingOptions, processes: Processes, source: Path | None = None) -> int:
@@ -44,13 +45,15 @@ def count_run(scan: Scan, training: TrainingOptions, processes: Processes) -> Co
     )
 
 
-def prepare_model(model: Model, network: TrainedNetwork, settings: Settings) -> None:
-    """Memory and speed settings of the frozen model; after the network is on it."""
+def prepare_model(model: Model, network: TrainedNetwork, settings: Settings, processes: Processes) -> None:
+    """Memory and speed settings of the frozen model, and its sharing out; after the network is on it."""
     make_lean(model.denoiser)
     if settings[TrainingOptions].gradient_checkpointing:
         encoders = model.text_encoders if network.trains_text_encoder else []
         enable_gradient_checkpointing(model.denoiser, encoders)
         network.enable_gradient_checkpointing()
+    if processes.sharing:
+        share_out(model.denoiser, processes.sharing, processes.device)
 
 
 def make_previews(

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -18,6 +19,7 @@ from ..events import Event, Report
 from ..options.distributed import DistributedOptions
 from .board import Board, Ending, Mark, name_of
 from .processes import AS_LONG_AS_IT_TAKES, LostProcesses, Processes
+from .sharing import asked_sharing
 
 LOOK_SECONDS = 0.5
 # A process that has heard of an ending elsewhere gets this long to end by itself; it may hang in a message to the dead.
@@ -35,7 +37,7 @@ def joined(options: DistributedOptions, report: Report, give_up: GiveUp) -> Iter
     """Join the processes that the launcher started, if it did; leave together.
 
     Args:
-        options: how long to wait for each other.
+        options: how long to wait for each other, and who holds the model.
         report: told what other processes warn of.
         give_up: ends this process from another thread, with a report, when it hangs in a message that cannot arrive.
 
@@ -44,6 +46,7 @@ def joined(options: DistributedOptions, report: Report, give_up: GiveUp) -> Iter
         StoppedOnRequest: another process was asked to stop before there was anything to save.
     """
     count = int(os.environ.get("WORLD_SIZE", "1") or 1)
+    sharing = asked_sharing(options, count, report)
     if count == 1:
         yield Processes(_accelerator(None).device)
         return
@@ -55,7 +58,7 @@ def joined(options: DistributedOptions, report: Report, give_up: GiveUp) -> Iter
         report.add_sink(board.say)
     watch = Watch(board, give_up)
     try:
-        processes = _join(options, board, Listener(board, report), watch)
+        processes = replace(_join(options, board, Listener(board, report), watch), sharing=sharing)
         yield processes
         processes.wait()
     except BaseException as error:

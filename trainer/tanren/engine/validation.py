@@ -35,7 +35,7 @@ class Validation:
             return
         run = self.run
         losses = []
-        mine = self.batches[run.processes.index :: run.processes.count]
+        mine = run.processes.share(self.batches)
         with self.report.phase("validate", len(mine)) as phase, run.learner.pause():
             for plan in mine:
                 batch = run.dataset.load(plan, position.step)

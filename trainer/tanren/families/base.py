@@ -22,6 +22,7 @@ class Placement:
 
     Args:
         unet_in_eight_bits, text_in_eight_bits: weights that are kept as float8 and cast when they are used.
+        unet_waits: the U-Net is loaded into main memory, from where it is shared out among processes.
     """
 
     device: torch.device
@@ -29,6 +30,12 @@ class Placement:
     vae_dtype: torch.dtype
     unet_in_eight_bits: bool = False
     text_in_eight_bits: bool = False
+    unet_waits: bool = False
+
+    @property
+    def unet_device(self) -> torch.device:
+        """Where the U-Net is loaded to."""
+        return torch.device("cpu") if self.unet_waits else self.device
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ..engine.processes import Processes
 from ..engine.results import make_saver
 from ..engine.run import Run
 from ..engine.setup import choose_seed, count_run, make_previews, prepare_model
+from ..engine.sharing import check_sharing
 from ..engine.trackers import tracking
 from ..events import Report
 from ..families.base import Family
@@ -45,10 +46,11 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
     check_learning(settings)
     training = settings[TrainingOptions]
     check_fused(settings, processes)
+    check_sharing(settings, processes.sharing)
     seed = choose_seed(training, processes, state_to_resume(settings))
     precision = choose_precision(training, processes.device, report)
 
-    placement = place(precision, settings[ModelOptions])
+    placement = place(precision, settings[ModelOptions], is_shared=processes.sharing is not None)
     is_merged = bool(settings[NetworkOptions].base_weights)
     model = family.load(settings, keep_whole(placement) if is_merged else placement, report)
     for note in merge_base_weights(model, settings[NetworkOptions], load_weights):
@@ -60,7 +62,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
     network.to(precision.device, precision.network)
     counts = count_run(scan, training, processes)
     learner = Learner(network, settings, counts.max_train_steps, processes.count, report)
-    prepare_model(model, network, settings)
+    prepare_model(model, network, settings, processes)
 
     dataset = BucketDataset(scan, settings, family.latents, seed, report, max_train_steps=counts.max_train_steps)
     cache_inputs(dataset, model, network, settings, processes)
