@@ -3,9 +3,14 @@
 import pytest
 from tanren.commands import COMMANDS
 from tanren.errors import Problems
+from tanren.folders import durable_folder
 from tanren.hub.checks import check_hub
+from tanren.jobs.folder import Spec
+from tanren.jobs.job import options_of_attempt
 from tanren.options.checks import check_declared_rules
 from tanren.options.parse import parse
+from tanren.preflight import examine
+from tanren.ui.presets import PERSONAL
 
 
 def checked(*argv):
@@ -63,3 +68,25 @@ def test_a_token_on_the_command_line_is_a_warning_that_names_the_variable():
     assert warnings == [
         "--huggingface_token can be read by others on this machine, as all command lines can; use HF_TOKEN instead."
     ]
+
+
+def test_a_state_on_the_hub_is_no_missing_folder_and_is_not_brought_for_a_mere_look(tmp_path):
+    problems = Problems()
+    words = ["--resume=mika/moon/moon-state", "--resume_from_huggingface", f"--output_dir={tmp_path}"]
+    command = COMMANDS["train_network"]
+    examine(command, parse("train_network", command.groups, words).settings, problems)
+
+    assert [str(error) for error in problems.errors if "--resume" in error.where] == []
+
+
+def test_a_job_with_states_of_its_own_goes_on_from_these(tmp_path):
+    spec = Spec("train_network", {"seed": 1, "resume": "mika/moon/moon-state", "resume_from_huggingface": True})
+    assert options_of_attempt(tmp_path, spec) == spec.options
+
+    (tmp_path / "checkpoints").mkdir()
+    durable_folder(tmp_path / "checkpoints" / "step-00000002", lambda part: (part / "a").write_text("b"))
+    assert options_of_attempt(tmp_path, spec) == {"seed": 1}
+
+
+def test_presets_keep_nobodys_repository():
+    assert PERSONAL.issuperset({"huggingface_repo_id", "huggingface_path_in_repo", "resume_from_huggingface"})

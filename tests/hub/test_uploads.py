@@ -19,9 +19,17 @@ class Saving:
     """Stands for a training: saves files and states, and keeps what was told."""
 
     def __init__(self, folder):
-        self.folder, self.events, self.requests = folder, [], set()
-        self.report = Report([self.events.append], asked=lambda: set(self.requests))
+        self.folder, self.events = folder, []
+        self.requests, self.lasting = set(), True
+        self.report = Report([self.events.append], asked=self.asked)
         self.step = 0
+
+    def asked(self):
+        """Ctrl-C is asked again and again, the request of a page once."""
+        asked = set(self.requests)
+        if not self.lasting:
+            self.requests.clear()
+        return asked
 
     def run(self, *argv, **surroundings):
         words = ["--huggingface_repo_id=mika/moon", *argv]
@@ -227,6 +235,19 @@ def test_what_a_stopped_run_saved_is_uploaded_before_it_ends(hub, saving):
 
     assert "moon-step00000001.safetensors" in hub.repo().files
     assert "moon-step00000001-state/training.pt" in hub.repo().files
+
+
+@pytest.mark.rule("flt-11")
+def test_a_job_that_was_stopped_ends_within_the_grace_that_it_is_given(hub, saving, monkeypatch, tmp_path):
+    monkeypatch.setattr(uploads_module, "SECONDS_AFTER_A_STOP", 1.0)
+    with saving.run("--async_upload", f"--job_dir={tmp_path}"):
+        hub.faults["preupload"] = HANG
+        saving.save("moon.safetensors")
+        saving.requests, saving.lasting = {"stop"}, False
+        began = time.monotonic()
+
+    assert time.monotonic() - began < 10
+    assert saving.told("warning")[-1].startswith("1 result was not uploaded")
 
 
 @pytest.mark.rule("flt-11")

@@ -59,12 +59,13 @@ def uploading(
         waits=not options.async_upload and processes == 1,
         with_states=options.save_state_to_huggingface,
         hindrance=hindrance,
+        seconds_after_a_stop=SECONDS_AFTER_A_STOP if settings[JobOptions].job_dir else None,
     )
     report.add_sink(uploads)
     try:
         yield
     except StoppedOnRequest:
-        uploads.finish(SECONDS_AFTER_A_STOP if settings[JobOptions].job_dir else None)
+        uploads.finish(uploads.seconds_after_a_stop)
         raise
     except KeyboardInterrupt:
         uploads.finish(0.0)
@@ -85,6 +86,7 @@ class Uploads:
         waits: the run goes on when an upload has ended; otherwise at once.
         with_states: states are uploaded too.
         hindrance: why nothing can be uploaded; then nothing is tried, and the end says how to do it later.
+        seconds_after_a_stop: that are left for uploads once the run was asked to stop; None for as long as they take.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class Uploads:
         waits: bool,
         with_states: bool = False,
         hindrance: str | None = None,
+        seconds_after_a_stop: float | None = None,
     ) -> None:
         self.repository, self.report, self.waits, self.hindrance = repository, report, waits, hindrance
+        self.seconds_after_a_stop = seconds_after_a_stop
         self.outbox = Outbox(sender(repository, environment))
         self._left: list[Path] = []
         self._endpoint = endpoint(environment)
@@ -162,9 +166,10 @@ class Uploads:
         open_ones = [one for one in self.outbox.parcels if one.answer is None]
         names = ", ".join(one.source.name for one in open_ones)
         self.report.note(f"uploading {names} to {self.repository.repo_id}; stopping now gives it up")
-        # A Ctrl-C that ended the training is still "asked"; only what comes after it counts here.
-        self.report.asked()
-        was_asked = self.report.is_asked_to_stop()
+        if "stop" in self.report.asked() and limit is None:
+            limit = self.seconds_after_a_stop
+        # A Ctrl-C stays "asked" for ever; a second one then ends the waiting as an exception.
+        is_asked_for_ever = self.report.is_asked_to_stop()
         until = None if limit is None else time.monotonic() + limit
         finished = self.outbox.percent - sum(one.percent for one in open_ones)
         with self.report.phase(PHASE, 100 * len(open_ones)) as phase:
@@ -177,7 +182,7 @@ class Uploads:
                     told_at = time.monotonic()
                 if until is not None and time.monotonic() > until:
                     return
-                if not was_asked and self.report.is_asked_to_stop():
+                if not is_asked_for_ever and self.report.is_asked_to_stop():
                     return
                 if any(one.answer is not None and one.answer.may_pass for one in open_ones):
                     # The others would meet the same, and every one of them might wait for minutes.

@@ -22,6 +22,8 @@ from ..errors import UsageError, UserError
 from ..files import write_text
 from ..formats.nearest import nearest
 from ..formats.toml_file import TomlFile, open_toml, write_nested
+from ..options.hub import HubOptions
+from ..options.spec import options_of
 from ..paths import asset, check_created_name, name_key
 from .fields import form_options
 from .simple_view import fill_form
@@ -40,6 +42,7 @@ PERSONAL = frozenset(
         *("conditioning_data_dir", "output_dir", "output_name", "logging_dir", "console_log_file"),
         *("resume", "initial_epoch", "initial_step", "skip_until_initial_step", "allow_changes", "network_weights"),
         *("metadata_title", "metadata_trigger_phrase", "sample_prompts", "caption_prefix", "training_comment"),
+        *(option.name for option in options_of(HubOptions) if not option.text.secret),
     )
 )
 PICTURES = frozenset(("dataset_config", "train_data_dir", "in_json"))
