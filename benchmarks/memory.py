@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from step_sides import UNETS, Ours, Work
-from tanren.models.attention import enable_gradient_checkpointing
+from tanren.models.checkpointing import enable_gradient_checkpointing
 from tanren.models.configs import STANDARD
 from tanren.objectives.denoising_inputs import InputDraws
 from tanren.options.loss import LossOptions

@@ -195,6 +195,29 @@ def test_prompts_without_a_sampler_are_drawn_with_the_one_of_the_options(tmp_pat
     assert Image.open(setup.told("sample")[0]["file"]).tobytes() == asked.tobytes()
 
 
+def test_what_pictures_need_is_at_hand_around_all_of_them_and_no_memory_for_it_costs_only_the_pictures(tmp_path):
+    order = []
+
+    @contextmanager
+    def at_hand():
+        order.append("here")
+        if len(order) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        yield
+        order.append("away")
+
+    setup = Setup(tmp_path, given=prompts(2))
+    setup.previews.at_hand = at_hand
+    for step in (1, 2):
+        setup.previews.maybe(step=step, epoch=0, on_request=True)
+
+    assert order == ["here", "away", "here"]
+    assert len(setup.told("sample")) == 2
+    assert setup.previews.failures == 1
+    (warning,) = setup.told("warning")
+    assert warning["text"] == "Sample pictures failed, training goes on: OutOfMemoryError: CUDA out of memory"
+
+
 def test_an_unknown_sampler_falls_back_to_ddim_and_says_so(tmp_path):
     setup = Setup(tmp_path, given=prompts(1, sample_sampler="dpm++"), sample_sampler="euler")
     assert [event["text"] for event in setup.told("warning")] == [

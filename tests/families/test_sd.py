@@ -325,7 +325,7 @@ def test_xformers_without_a_gpu_is_a_warning(sd1_path):
 
 
 def test_recomputed_activations_give_the_same_gradient(sd1_path):
-    from tanren.models.attention import enable_gradient_checkpointing
+    from tanren.models.checkpointing import enable_gradient_checkpointing
 
     def gradient_and_calls(checkpointing):
         model = load(sd1_path, clip_skip=2)

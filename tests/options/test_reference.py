@@ -62,7 +62,7 @@ def test_every_option_is_read_somewhere_or_says_that_it_has_no_effect():
                 assert option.name in read or is_metadata or option.text.no_effect, option.name
 
 
-@pytest.mark.parametrize("name", ["lowram", "highvram", "ddp_static_graph", "ddp_gradient_as_bucket_view"])
+@pytest.mark.parametrize("name", ["cache_info"])
 def test_settings_of_a_way_of_working_that_is_not_ours_are_accepted_with_a_line(name):
     problems = Problems()
 

@@ -46,7 +46,7 @@ FREE_OPTIONS = frozenset(
         *("max_data_loader_n_workers", "persistent_data_loader_workers", "lowram", "highvram", "vae_batch_size"),
         *("disable_mmap_load_safetensors", "tokenizer_cache_dir", "cache_latents_to_disk", "skip_cache_check"),
         *("cache_text_encoder_outputs_to_disk", "validate_every_n_steps", "validate_every_n_epochs"),
-        *("max_validation_steps", "debug_dataset", "cache_info"),
+        *("cpu_offload_checkpointing", "max_validation_steps", "debug_dataset", "cache_info"),
     )
 )
 ABSENT = "nothing"

@@ -19,16 +19,18 @@ from ..families.base import Model
 from ..networks.base import TrainedNetwork
 from ..options.caching import CachingOptions
 from ..options.job import JobOptions
+from ..options.model import ModelOptions
 from ..options.sampling import SamplingOptions
 from ..options.spec import Settings
 from ..paths import data_folder
 from .processes import Processes
+from .resting import Resting
 
 
 def cache_inputs(
     dataset: BucketDataset, model: Model, network: TrainedNetwork, settings: Settings, processes: Processes
-) -> None:
-    """Fill the caches that the options ask for; a part that is not needed afterwards gives its memory back.
+) -> Resting:
+    """Fill the caches that the options ask for; returns the parts of the model that rest from then on.
 
     Raises:
         UsageError: captions are to be cached, but the text encoder learns.
@@ -37,21 +39,21 @@ def cache_inputs(
     options = settings[CachingOptions]
     folder = data_folder(settings[JobOptions].data_dir) / "cache"
     crew = crew_around(folder, processes)
-    needs_models_later = settings[SamplingOptions].sample_prompts is not None
+    draws_pictures = settings[SamplingOptions].sample_prompts is not None
+    resting = Resting(settings[ModelOptions], model.placement.device, draws_pictures=draws_pictures)
     # Captions first: pictures need much more memory beside the weights, and text encoders are large.
     if options.cache_text_encoder_outputs or options.cache_text_encoder_outputs_to_disk:
         _refuse_learning_text(network)
         on_disk = folder if options.cache_text_encoder_outputs_to_disk else None
         rules = f"{model.text.clip_skip} {model.text.max_token_length} {model.text.weighted_captions}"
         dataset.cache_text(_text_encoder(model), f"{fingerprint(model.text_encoders)} {rules}", on_disk, crew)
-        if not needs_models_later:
-            for encoder in model.text_encoders:
-                _release(encoder)
+        for encoder in model.text_encoders:
+            resting.put(encoder)
     if options.cache_latents or options.cache_latents_to_disk:
         on_disk = folder if options.cache_latents_to_disk else None
         dataset.cache_latents(_latent_encoder(model), fingerprint([model.vae]), on_disk, crew)
-        if not needs_models_later:
-            _release(model.vae)
+        resting.put(model.vae)
+    return resting
 
 
 def crew_around(folder: Path, processes: Processes) -> Crew:
@@ -107,10 +109,3 @@ def _refuse_learning_text(network: TrainedNetwork) -> None:
             what="Cached outputs carry no gradient, but the text encoder is to learn.",
             fix="Add --network_train_unet_only, or leave the cache away.",
         )
-
-
-def _release(model: nn.Module) -> None:
-    """Drop the weights, wherever they lie; calling the model afterwards is an error of torch's."""
-    model.to("meta")
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -46,6 +46,7 @@ class Previews:
         strengths: of the network, one picture each; only when there are several do the names tell them.
         pause: around the use of weights (schedule-free optimizers).
         autocast: around the model's calls, for networks that need it.
+        at_hand: around all pictures of one time, brings what the model needs for them to the device.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Previews:
         strengths: Sequence[float] = (1.0,),
         pause: Callable[[], AbstractContextManager[object]] = nullcontext,
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+        at_hand: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.model, self.network, self.prompts, self.options = model, network, tuple(prompts), options
         self.folder, self.output_name, self.seed = folder, output_name, seed
         self.report, self.processes, self.pause, self.autocast = report, processes, pause, autocast
+        self.at_hand = at_hand
         self.strengths = tuple(strengths)
         self.failures = 0
         for index, prompt in enumerate(self.prompts):
@@ -107,14 +110,21 @@ class Previews:
 
     def _draw(self, mine: Sequence[tuple[int, SamplePrompt]], suffix: str, step: int) -> None:
         with self.report.phase("sample", len(mine)) as phase, self._at_rest(), self.autocast():
-            for index, prompt in mine:
-                for strength in self.strengths:
-                    self.network.set_multiplier(strength)
-                    self._draw_one(index, prompt, suffix, step, phase, strength)
-                phase.advance()
-                # With a shared U-Net nobody can leave alone.
-                if self.processes.sharing is None and self.report.is_asked_to_stop():
-                    break
+            try:
+                with self.at_hand():
+                    self._draw_each(mine, suffix, step, phase)
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                self._tell_failure("Sample pictures", error)
+
+    def _draw_each(self, mine: Sequence[tuple[int, SamplePrompt]], suffix: str, step: int, phase: Phase) -> None:
+        for index, prompt in mine:
+            for strength in self.strengths:
+                self.network.set_multiplier(strength)
+                self._draw_one(index, prompt, suffix, step, phase, strength)
+            phase.advance()
+            # With a shared U-Net nobody can leave alone.
+            if self.processes.sharing is None and self.report.is_asked_to_stop():
+                break
 
     def _draw_one(
         self, index: int, prompt: SamplePrompt, suffix: str, step: int, phase: Phase, strength: float
@@ -130,13 +140,16 @@ class Previews:
             path = self._write(image, picture, self._name(suffix, index, prompt.seed, strength))
         except Exception as error:
             # Whatever goes wrong here, memory included, costs a picture and must not cost the run.
-            self.failures += 1
             log.debug("sample picture %d failed", index, exc_info=True)
-            self.report.warning(f"Sample picture {index} failed, training goes on: {_first_line(error)}")
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            self._tell_failure(f"Sample picture {index}", error)
             return
         self.report.tell("sample", file=str(path), prompt=picture.prompt, seed=picture.seed, index=index, step=step)
+
+    def _tell_failure(self, what: str, error: Exception) -> None:
+        self.failures += 1
+        self.report.warning(f"{what} failed, training goes on: {_first_line(error)}")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _name(self, suffix: str, index: int, seed: int | None, strength: float) -> str:
         at = [f"x{strength:+g}"] if len(self.strengths) > 1 else []

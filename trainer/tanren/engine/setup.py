@@ -6,15 +6,19 @@ import secrets
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from ..checkpoint.state import session_of
 from ..data.counting import Counts, count_steps
 from ..data.records import Scan
 from ..events import Report
 from ..families.base import Model
 from ..formats.sample_prompts import read_sample_prompts
-from ..models.attention import enable_gradient_checkpointing
+from ..models.checkpointing import InMainMemory, can_offload, enable_gradient_checkpointing
+from ..models.compiling import check_compiler, compile_blocks, compiles
 from ..models.lean import make_lean
 from ..networks.base import TrainedNetwork
+from ..options.model import AttentionOptions
 from ..options.sampling import SamplingOptions
 from ..options.saving import SavingOptions
 from ..options.spec import Settings
@@ -23,6 +27,7 @@ from .learner import Learner
 from .precision import Precision
 from .previews import Previews
 from .processes import Processes
+from .resting import Resting
 from .sharing import share_out
 
 
@@ -45,21 +50,47 @@ def count_run(scan: Scan, training: TrainingOptions, processes: Processes) -> Co
     )
 
 
+def check_computing(settings: Settings, device: torch.device, report: Report) -> None:
+    """Tell what the device makes of the settings of `prepare_model`, before a model is loaded.
+
+    Raises:
+        UserError: the blocks cannot be compiled here.
+    """
+    training, attention = settings[TrainingOptions], settings[AttentionOptions]
+    check_compiler(attention, device)
+    if compiles(attention):
+        report.warning("--torch_compile: steps take long while the U-Net is compiled, at the start and for new sizes.")
+    if training.cpu_offload_checkpointing and training.gradient_checkpointing and not can_offload(device):
+        report.warning("--cpu_offload_checkpointing has no effect: what a CPU keeps is in main memory anyway.")
+
+
 def prepare_model(model: Model, network: TrainedNetwork, settings: Settings, processes: Processes) -> None:
     """Memory and speed settings of the frozen model, and its sharing out; after the network is on it."""
-    make_lean(model.denoiser)
-    if settings[TrainingOptions].gradient_checkpointing:
+    training, attention = settings[TrainingOptions], settings[AttentionOptions]
+    if compiles(attention):
+        compile_blocks(model.denoiser, attention.dynamo_backend)
+    else:
+        make_lean(model.denoiser)
+    if training.gradient_checkpointing:
         encoders = model.text_encoders if network.trains_text_encoder else []
-        enable_gradient_checkpointing(model.denoiser, encoders)
+        enable_gradient_checkpointing(model.denoiser, encoders, _block_runner(training, processes.device))
         network.enable_gradient_checkpointing()
     if processes.sharing:
         share_out(model.denoiser, processes.sharing, processes.device)
+
+
+def _block_runner(training: TrainingOptions, device: torch.device) -> InMainMemory | None:
+    """What runs the checkpointed blocks when their inputs are to wait in main memory."""
+    if not training.cpu_offload_checkpointing or not can_offload(device):
+        return None
+    return InMainMemory(pinned=device.type == "cuda")
 
 
 def make_previews(
     model: Model,
     network: TrainedNetwork,
     learner: Learner,
+    resting: Resting,
     settings: Settings,
     precision: Precision,
     processes: Processes,
@@ -84,4 +115,5 @@ def make_previews(
         strengths=strengths,
         pause=learner.pause,
         autocast=partial(precision.autocast, network.needs_autocast),
+        at_hand=resting.at_hand,
     )

@@ -1,9 +1,8 @@
-"""How the U-Net computes attention, and trading time for memory by recomputing activations."""
+"""How the U-Net computes attention."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,19 +60,3 @@ class SlicedAttention(AttnProcessor2_0):
         ]
         joined = torch.cat(slices, dim=1).transpose(1, 2).flatten(2)
         return attn.to_out[1](attn.to_out[0](joined))
-
-
-def enable_gradient_checkpointing(unet: Any, text_encoders: Sequence[Any]) -> None:
-    """Recompute activations in the backward pass instead of keeping them.
-
-    Both libraries do so only in training mode; these models have no dropout that the mode would switch on.
-    """
-    unet.enable_gradient_checkpointing()
-    unet.train()
-    for encoder in text_encoders:
-        # transformers renamed the call in 5; both recompute without re-entering autograd.
-        if hasattr(encoder, "activation_checkpointing_enable"):
-            encoder.activation_checkpointing_enable({"use_reentrant": False})
-        else:
-            encoder.gradient_checkpointing_enable({"use_reentrant": False})
-        encoder.train()

@@ -46,6 +46,7 @@ class Denoising:
         options: noise variants, loss and its weights.
         seed: of the run.
         validation_seed: of measurements; the run's when None.
+        vae_batch_size: pictures encoded at a time where latents are not cached; None: the whole batch.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Denoising:
         *,
         seed: int,
         validation_seed: int | None = None,
+        vae_batch_size: int | None = None,
     ) -> None:
         self.model, self.network, self.options = model, network, options
         device = model.placement.device
@@ -64,6 +66,7 @@ class Denoising:
         self.huber_c = huber_table(options, model.schedule).to(device)
         measured = seed if validation_seed is None else validation_seed
         self.inputs = InputDraws(options, seed, measured)
+        self.vae_batch_size = vae_batch_size
 
     def loss(self, inputs: DenoisingInputs) -> LossResult:
         """Loss of one micro-batch whose tensors are on the model's device."""
@@ -96,7 +99,9 @@ class Denoising:
         assert inputs.pixels is not None and inputs.posterior_noise is not None
         # A network that asks for autocast must not make the VAE compute in half precision: --no_half_vae.
         with torch.no_grad(), torch.autocast(inputs.pixels.device.type, enabled=False):
-            latents = self.model.family.encode_pixels(self.model, inputs.pixels, inputs.posterior_noise)
+            at_once = self.vae_batch_size or len(inputs.pixels)
+            parts = zip(inputs.pixels.split(at_once), inputs.posterior_noise.split(at_once), strict=True)
+            latents = torch.cat([self.model.family.encode_pixels(self.model, *part) for part in parts])
         is_nan = latents.isnan()
         return latents.masked_fill(is_nan, 0.0), is_nan.sum()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .spec import Conflicts, option
+from .spec import Conflicts, Requires, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +43,9 @@ class TrainingOptions:
     )
     cpu_offload_checkpointing: bool = option(
         False,
-        "Move stored activations to main memory; with --gradient_checkpointing.",
+        "Keep the activations that --gradient_checkpointing stores in main memory: less GPU memory, a little slower.",
         label="Offload activations",
         level="expert",
-        no_effect="It acts on FLUX blocks only.",
     )
     mixed_precision: str = option(
         "no",
@@ -85,4 +84,12 @@ class TrainingOptions:
         False, "Keep those processes from epoch to epoch.", label="Keep loader processes"
     )
 
-    rules = (Conflicts("full_fp16", "full_bf16", because="weights have one precision"),)
+    rules = (
+        Conflicts("full_fp16", "full_bf16", because="weights have one precision"),
+        Requires(
+            "cpu_offload_checkpointing",
+            "gradient_checkpointing",
+            because="it moves what checkpointing stores",
+            warns=True,
+        ),
+    )

@@ -18,13 +18,14 @@ from ..engine.precision import choose_precision, keep_whole, place, shrink_weigh
 from ..engine.processes import Processes
 from ..engine.results import make_saver
 from ..engine.run import Run
-from ..engine.setup import choose_seed, count_run, make_previews, prepare_model
+from ..engine.setup import check_computing, choose_seed, count_run, make_previews, prepare_model
 from ..engine.sharing import check_sharing
 from ..engine.trackers import tracking
 from ..events import Report
 from ..families.base import Family
 from ..networks.modules import attach_network, merge_base_weights
 from ..objectives.denoising import Denoising
+from ..options.caching import CachingOptions
 from ..options.dataset import DatasetOptions
 from ..options.loss import LossOptions
 from ..options.model import ModelOptions
@@ -49,6 +50,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
     check_sharing(settings, processes.sharing)
     seed = choose_seed(training, processes, state_to_resume(settings))
     precision = choose_precision(training, processes.device, report)
+    check_computing(settings, processes.device, report)
 
     placement = place(precision, settings[ModelOptions], is_shared=processes.sharing is not None)
     is_merged = bool(settings[NetworkOptions].base_weights)
@@ -65,9 +67,14 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
     prepare_model(model, network, settings, processes)
 
     dataset = BucketDataset(scan, settings, family.latents, seed, report, max_train_steps=counts.max_train_steps)
-    cache_inputs(dataset, model, network, settings, processes)
+    resting = cache_inputs(dataset, model, network, settings, processes)
     objective = Denoising(
-        model, network, settings[LossOptions], seed=seed, validation_seed=settings[DatasetOptions].validation_seed
+        model,
+        network,
+        settings[LossOptions],
+        seed=seed,
+        validation_seed=settings[DatasetOptions].validation_seed,
+        vae_batch_size=settings[CachingOptions].vae_batch_size,
     )
 
     running = Run(
@@ -83,7 +90,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
         precision=precision,
         processes=processes,
         seed=seed,
-        previews=make_previews(model, network, learner, settings, precision, processes, seed, report),
+        previews=make_previews(model, network, learner, resting, settings, precision, processes, seed, report),
         start=start_position(settings[ResumeOptions], counts, training.gradient_accumulation_steps),
     )
     saver = make_saver(running, settings, scan, family, report)
