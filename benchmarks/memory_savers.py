@@ -31,7 +31,6 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 WRITE, MEASURE = HERE.parent / "tools" / "random_sdxl.py", HERE / "measured_run.py"
 GB = 10**9
-PICTURES = 2
 LATENTS, TEXT = "--cache_latents", "--cache_text_encoder_outputs"
 USUAL = (LATENTS, TEXT)
 # relative_step would find a rate of its own; clipping needs all gradients at once, which is what fusing avoids.
@@ -76,9 +75,9 @@ class Place:
     """What all trainings share.
 
     Args:
-        folder: for pictures and results.
+        folder: for the picture and results.
         model: base model.
-        pixels: side of the pictures.
+        pixels: side of the picture.
         rank: of the LoRA.
         steps: updates, of which the first is not timed.
     """
@@ -104,14 +103,12 @@ class Place:
             *("--caption_extension=.txt", "--max_data_loader_n_workers=0", "--seed=1", "--no_metadata"),
         ]
 
-    def draw_pictures(self) -> None:
-        """Noise with captions."""
-        data = self.folder / "data" / "1_noise"
+    def draw_picture(self) -> None:
+        """Noise with a caption, twice an epoch."""
+        data = self.folder / "data" / "2_noise"
         data.mkdir(parents=True)
-        for number in range(PICTURES):
-            picture = Image.effect_noise((self.pixels, self.pixels), 100).convert("RGB")
-            picture.save(data / f"{number}.png")
-            (data / f"{number}.txt").write_text(f"noise, number {number}", encoding="utf-8")
+        Image.effect_noise((self.pixels, self.pixels), 100).convert("RGB").save(data / "noise.png")
+        (data / "noise.txt").write_text("a picture of noise", encoding="utf-8")
 
 
 def measured(place: Place, words: Sequence[str]) -> dict[str, Any]:
@@ -174,7 +171,7 @@ def main() -> int:
         if options.model is None:
             subprocess.run([sys.executable, str(WRITE), str(model)], check=True)
         place = Place(Path(scratch), model.resolve(), options.pixels, options.rank, options.steps)
-        place.draw_pictures()
+        place.draw_picture()
         for number in range(options.rounds):
             for words in trainings:
                 key = f"{number} {' '.join(words)}"
