@@ -144,3 +144,72 @@ def test_an_upload_that_is_too_large_or_no_text_is_refused_under_its_own_name(tm
     with pytest.raises(UsageError, match="not UTF-8") as caught:
         import_upload("train_network", path, "my settings.toml")
     assert caught.value.where == "my settings.toml:1"
+
+
+LINES = {
+    "bash": """#!/bin/bash
+# my first SDXL LoRA
+accelerate launch --num_cpu_threads_per_process 1 sdxl_train_network.py \\
+  --pretrained_model_name_or_path="/models/my model.safetensors" \\
+  --network_args "conv_dim=4" conv_alpha=1 --text_encoder_lr 1e-5 2e-5 --shuffle_caption 2>&1 | tee log.txt
+""",
+    "cmd": """@echo off
+rem my first SDXL LoRA
+accelerate launch .\\sd-scripts\\sdxl_train_network.py ^
+  --pretrained_model_name_or_path="/models/my model.safetensors" ^
+  --network_args "conv_dim=4" conv_alpha=1 --text_encoder_lr 1e-5 2e-5 --shuffle_caption
+""",
+    "launch": """python launch.py sdxl_train_network --pretrained_model_name_or_path='/models/my model.safetensors' \
+--network_args conv_dim=4 conv_alpha=1 --text_encoder_lr 1e-5 2e-5 --shuffle_caption""".replace("\\\n", ""),
+}
+
+
+@pytest.mark.parametrize("shell", LINES)
+def test_a_command_line_is_imported_as_any_shell_writes_it(shell):
+    result = imported(LINES[shell])
+
+    assert (result.title, result.command) == ("Command line of sd-scripts", "sdxl_train_network")
+    assert result.options == {
+        "pretrained_model_name_or_path": "/models/my model.safetensors",
+        "network_args": ["conv_dim=4", "conv_alpha=1"],
+        "text_encoder_lr": [1e-05, 2e-05],
+        "shuffle_caption": True,
+    }
+    assert result.not_taken == []
+
+
+def test_backslashes_in_paths_of_windows_stay():
+    result = imported(r"python C:\sd\train_network.py --train_data_dir=D:\img --output_dir D:\out --network_dim=8")
+
+    assert result.options == {"train_data_dir": r"D:\img", "output_dir": r"D:\out", "network_dim": 8}
+
+
+def test_words_of_a_command_line_that_have_no_place_are_told():
+    result = imported("train_network.py --netwrok_dim 8 --seed x --wandb_api_key k123456789 --clip_l a.st stray")
+
+    assert result.options == {}
+    assert [(left.name, str(left.value)) for left in result.not_taken] == [
+        ("netwrok_dim", ""),
+        ("wandb_api_key", "***"),
+        ("clip_l", ""),
+        ("", "--seed"),
+    ]
+    assert "k123456789" not in str(result)
+
+
+def test_a_command_line_of_a_training_that_the_form_does_not_have_is_refused():
+    with pytest.raises(UsageError, match="This form does not have the training of train_leco"):
+        imported("python train_leco.py --prompts_file=a.yaml --iterations=10")
+
+
+def test_a_config_file_that_mentions_a_command_is_no_command_line():
+    assert imported('training_comment = "python sdxl_train_network.py --seed 3"\nseed = 4\n').options == {
+        "training_comment": "python sdxl_train_network.py --seed 3",
+        "seed": 4,
+    }
+
+
+def test_an_exported_config_says_for_which_command_it_is():
+    result = imported(exported("sdxl_train_network", {"network_dim": 8}).config)
+
+    assert (result.command, result.options) == ("sdxl_train_network", {"network_dim": 8})

@@ -96,6 +96,9 @@ def import_text(
         command_of_base: the command that trains a base model, where that is known.
     """
     line = command_text(text)
+    if line is not None and training_of(line.command) is None:
+        what = f"This form does not have the training of {line.command}."
+        raise UsageError(where=name, what=what, fix="Run it at the shell: python launch.py and the rest of the line.")
     if line is not None:
         return import_command_text(line)
     is_json = name.lower().endswith(".json") or text.lstrip().startswith("{")
