@@ -1,4 +1,4 @@
-"""A U-Net that two real processes share out: what accelerate's configuration and --deepspeed ask for, and the result."""
+"""A U-Net that two real processes share out: what accelerate and --deepspeed ask for, and the result."""
 
 import json
 import sys
@@ -15,7 +15,6 @@ from tanren.entry import main
 from tanren.errors import UsageError
 from tanren.events import Report
 from tanren.options.distributed import ORDINARY, DistributedOptions
-from tiny_models import tiny_sd
 
 needs_gloo = pytest.mark.skipif(sys.platform != "linux", reason="the gloo back end, and forks")
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}

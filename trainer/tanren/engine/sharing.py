@@ -44,8 +44,9 @@ def asked_sharing(options: DistributedOptions, count: int, report: Report) -> Sh
     stage, offload = _of_deepspeed(options)
     if stage is not None and stage < 3:
         report.warning(
-            f"DeepSpeed's ZeRO stage {stage} shares out gradients and the optimizer's state, of which a LoRA has little: "
-            "every process keeps its own, and the result is the same. --zero_stage=3 shares out the frozen U-Net."
+            f"DeepSpeed's ZeRO stage {stage} shares out gradients and the optimizer's state, of which a LoRA has "
+            "little: every process keeps its own, and the result is the same. --zero_stage=3 shares out the frozen "
+            "U-Net."
         )
     elif stage == 3:
         found = Sharing(rests_in_main_memory=offload)

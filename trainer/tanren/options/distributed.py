@@ -11,7 +11,7 @@ NEEDS_DEEPSPEED = "it says how the weights are shared out among processes"
 
 @dataclass(frozen=True, kw_only=True)
 class DistributedOptions:
-    """Training with several processes, as `accelerate launch` or `torchrun` starts them."""
+    """Several processes and graphics cards."""
 
     ddp_timeout: int | None = option(
         None,
