@@ -51,5 +51,25 @@ def test_sdxl_is_advised_8_bits_and_cached_captions_but_not_less_than_its_own_si
     assert "captions" not in memory_problem(MemoryError(), small).fix
 
 
+@pytest.mark.rule("flt-04")
+def test_what_checkpointing_stores_can_leave_a_gpu_but_not_the_main_memory():
+    words = ("--gradient_checkpointing", "--mixed_precision=bf16")
+
+    assert "--cpu_offload_checkpointing" in memory_problem(RuntimeError(CUDA), settings(*words)).fix
+    assert "--cpu_offload_checkpointing" not in memory_problem(MemoryError(), settings(*words)).fix
+    moved = settings(*words, "--cpu_offload_checkpointing")
+    assert "--cpu_offload_checkpointing" not in memory_problem(RuntimeError(CUDA), moved).fix
+
+
+@pytest.mark.rule("flt-04")
+def test_adafactor_is_advised_to_drop_its_gradients():
+    words = ("--optimizer_type=Adafactor", "--mixed_precision=bf16")
+
+    assert "--fused_backward_pass" in memory_problem(MemoryError(), settings(*words)).fix
+    assert "--fused_backward_pass" not in memory_problem(MemoryError(), settings()).fix
+    accumulated = settings(*words, "--gradient_accumulation_steps=2")
+    assert "--fused_backward_pass" not in memory_problem(MemoryError(), accumulated).fix
+
+
 def test_other_errors_are_none_of_its_business():
     assert memory_problem(RuntimeError("shapes differ"), settings()) is None

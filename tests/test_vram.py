@@ -92,13 +92,28 @@ def test_half_precision_on_a_cpu_is_float32_unless_it_is_bfloat16(need):
     assert need("--mixed_precision=fp16", on_gpu=False) == need(on_gpu=False)
 
 
-def test_sample_pictures_keep_the_whole_model_at_hand(need, tmp_path):
+@pytest.mark.option("lowram", "highvram")
+def test_what_sample_pictures_need_waits_in_main_memory_or_on_the_gpu(need, tmp_path):
     (tmp_path / "prompts.txt").write_text("a cat\n")
     cached = ["--cache_latents", "--mixed_precision=bf16"]
+    sampled = [*cached, f"--sample_prompts={tmp_path / 'prompts.txt'}"]
 
-    assert (
-        need(*cached, f"--sample_prompts={tmp_path / 'prompts.txt'}").weights - need(*cached).weights == 83_653_863 * 2
-    )
+    assert need(*sampled).weights == need(*cached).weights
+    assert need(*sampled).main - need(*cached).main == 83_653_863 * 2
+    for word in ("--lowram", "--highvram"):
+        assert need(*sampled, word).weights - need(*cached).weights == 83_653_863 * 2
+        assert need(*sampled, word).main == need(*cached).main
+
+
+def test_stored_inputs_of_blocks_move_from_the_gpu_to_main_memory(sdxl):
+    kept, moved = of(sdxl(*SMALL)), of(sdxl(*SMALL, "--cpu_offload_checkpointing"))
+
+    # 16 384 latent cells of 1024 pixels, 22 KiB each in half precision.
+    assert moved.main - kept.main == 16_384 * 22 * 1024
+    uncached = ["--mixed_precision=bf16", "--gradient_checkpointing", "--train_batch_size=8"]
+    assert of(sdxl(*uncached, "--cpu_offload_checkpointing")).peak <= of(sdxl(*uncached)).peak
+    on_cpu = of(sdxl(*SMALL), on_gpu=False), of(sdxl(*SMALL, "--cpu_offload_checkpointing"), on_gpu=False)
+    assert on_cpu[0] == on_cpu[1]
 
 
 def test_small_model_is_counted_from_its_header(need, tmp_path):

@@ -2,14 +2,19 @@
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from models.test_lean import SMALL, assert_close, gradients, kept_bytes, network_on
 from networks.tiny import tiny_unet
 from tanren.engine.setup import _block_runner, check_computing
 from tanren.events import Report
+from tanren.formats.checkpoint_kind import SD1, SDXL
+from tanren.models.build import quiet_libraries
 from tanren.models.checkpointing import InMainMemory, can_offload, enable_gradient_checkpointing
+from tanren.models.configs import STANDARD
 from tanren.options.model import AttentionOptions
 from tanren.options.spec import Settings
 from tanren.options.training import TrainingOptions
+from tanren.vram import KNOWN
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -92,3 +97,31 @@ def test_a_cpu_is_told_that_nothing_is_moved():
     assert [event["text"] for event in events] == [
         "--cpu_offload_checkpointing has no effect: what a CPU keeps is in main memory anyway."
     ]
+
+
+@pytest.mark.parametrize("kind", [SD1, SDXL])
+def test_estimates_count_the_stored_inputs_of_full_size_blocks(kind):
+    with torch.device("meta"), quiet_libraries():
+        unet = UNet2DConditionModel(**STANDARD[kind].unet)
+        width, side = STANDARD[kind].unet["cross_attention_dim"], 64
+        latents, text = torch.empty(1, 4, side, side, requires_grad=True), torch.empty(1, 77, width)
+        added = {"text_embeds": torch.empty(1, 1280), "time_ids": torch.empty(1, 6)}
+        run_block = OnMeta()
+        enable_gradient_checkpointing(unet, [], run_block)
+        unet(latents, torch.empty(1), text, added_cond_kwargs=added)
+
+    # Text and time are read by every block, and do not grow with the picture.
+    large = sum(bytes for bytes in run_block.put if bytes > 4 * 77 * width)
+    assert large / side**2 == pytest.approx(KNOWN[kind].block_inputs, rel=0.05)
+
+
+class OnMeta(InMainMemory):
+    """Counts bytes of float32."""
+
+    def __init__(self):
+        super().__init__(pinned=False, smallest=0)
+        self.put = []
+
+    def _put_away(self, tensor):
+        self.put.append(tensor.nbytes)
+        return tensor.device, tensor

@@ -12,6 +12,7 @@ from .options.dataset import DatasetOptions
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions
+from .options.optimizer_names import is_adafactor
 from .options.spec import Settings
 from .options.training import TrainingOptions
 
@@ -27,18 +28,20 @@ def memory_problem(error: BaseException, settings: Settings) -> OutOfMemory | No
     if not isinstance(error, MemoryError) and not any(sign in text.lower() for sign in SIGNS):
         return None
     place = "GPU" if "cuda" in text.lower() or "gpu" in text.lower() else "main"
-    hints = list(hints_for(settings))
+    hints = list(hints_for(settings, on_gpu=place == "GPU"))
     fix = (
         f"What would help: {'; '.join(hints)}." if hints else "A smaller model or a machine with more memory is needed."
     )
     return OutOfMemory(what=f"The {place} memory is exhausted.", why=text.partition("\n")[0][:300], fix=fix)
 
 
-def hints_for(settings: Settings) -> Iterator[str]:
-    """Settings that would need less memory, the most effective first."""
+def hints_for(settings: Settings, *, on_gpu: bool) -> Iterator[str]:
+    """Settings that would need less memory, of a GPU or the main one, the most effective first."""
     training, dataset, caching = settings[TrainingOptions], settings[DatasetOptions], settings[CachingOptions]
     if not training.gradient_checkpointing:
         yield "--gradient_checkpointing"
+    elif on_gpu and not training.cpu_offload_checkpointing:
+        yield "--cpu_offload_checkpointing"
     if dataset.train_batch_size > 1:
         yield f"a smaller --train_batch_size (now {dataset.train_batch_size}) with --gradient_accumulation_steps"
     if training.mixed_precision == "no":
@@ -52,8 +55,12 @@ def hints_for(settings: Settings) -> Iterator[str]:
         yield "--network_train_unet_only (with --cache_text_encoder_outputs)"
     elif not (caching.cache_text_encoder_outputs or caching.cache_text_encoder_outputs_to_disk):
         yield "--cache_text_encoder_outputs, where captions do not vary"
-    if "8bit" not in settings[OptimizerOptions].chosen.lower():
+    optimizer = settings[OptimizerOptions]
+    if "8bit" not in optimizer.chosen.lower():
         yield "--optimizer_type AdamW8bit"
+    is_alone = training.gradient_accumulation_steps == 1 and training.mixed_precision != "fp16"
+    if is_adafactor(optimizer.chosen) and is_alone and not optimizer.fused_backward_pass:
+        yield "--fused_backward_pass"
     if (settings[NetworkOptions].network_dim or 0) > LARGE_RANK:
         yield f"a smaller --network_dim (now {settings[NetworkOptions].network_dim})"
     usual = USUAL_SIDES[COMMANDS[settings.command].bases[0]]

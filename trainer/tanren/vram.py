@@ -86,6 +86,7 @@ class Known:
         step, checkpointed_step, prediction: bytes in float32 per latent cell and picture; half in half precision.
         text_step: bytes in float32 that learning text encoders keep per token.
         token_tables: numbers of the text encoders' tables of tokens, which are never kept in 8 bits.
+        block_inputs: stored inputs of blocks in `checkpointed_step`, which `--cpu_offload_checkpointing` moves.
     """
 
     unet: int
@@ -96,13 +97,16 @@ class Known:
     prediction: int
     text_step: int
     token_tables: int
+    block_inputs: int
 
 
 VAE_NUMBERS = 83_653_863
 KNOWN = {
-    SD1: Known(859_520_964, 123_060_480, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 650 * KIB, 37_945_344),
-    SD2: Known(865_910_724, 340_387_840, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 1200 * KIB, 50_593_792),
-    SDXL: Known(2_567_463_684, 817_720_320, 3_563_008, 567 * KIB, 73 * KIB, 18 * KIB, 3390 * KIB, 101_187_584),
+    SD1: Known(859_520_964, 123_060_480, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 650 * KIB, 37_945_344, 30 * KIB),
+    SD2: Known(865_910_724, 340_387_840, 366_000, 318 * KIB, 113 * KIB, 29 * KIB, 1200 * KIB, 50_593_792, 30 * KIB),
+    SDXL: Known(
+        2_567_463_684, 817_720_320, 3_563_008, 567 * KIB, 73 * KIB, 18 * KIB, 3390 * KIB, 101_187_584, 44 * KIB
+    ),
 }
 
 
@@ -120,7 +124,8 @@ class _Model:
 class _Use:
     """How the settings use the model: bytes per number, what is kept at hand, what is computed once.
 
-    With `merges_first` the model is there as a whole before it is rounded to 8 bits.
+    With `merges_first` the model is there as a whole before it is rounded to 8 bits; with `waits_in_main_memory` cached
+    parts are brought to the GPU for sample pictures only; `offloads` moves stored inputs of blocks to main memory.
     """
 
     weight_bytes: int
@@ -131,6 +136,13 @@ class _Use:
     draws_samples: bool
     caches_latents: bool
     caches_text: bool
+    waits_in_main_memory: bool
+    offloads: bool
+
+    @property
+    def puts_aside(self) -> bool:
+        """Whether a part whose output is cached leaves the device that computes."""
+        return not self.draws_samples or self.waits_in_main_memory
 
 
 def memory_need(found: Preflight, size: LoraSize | None, *, on_gpu: bool) -> MemoryNeed:
@@ -147,8 +159,9 @@ def memory_need(found: Preflight, size: LoraSize | None, *, on_gpu: bool) -> Mem
     use, model = _use_of(found.settings, on_gpu=on_gpu), _model_of(found)
     unet, text, vae = _parts_bytes(use, model, known_of(found))
     everything = unet + text + vae
-    released_text = text if use.caches_text and not use.draws_samples else 0
-    weights = everything - released_text - (vae if use.caches_latents and not use.draws_samples else 0)
+    released_text = text if use.caches_text and use.puts_aside else 0
+    released_vae = vae if use.caches_latents and use.puts_aside else 0
+    weights = everything - released_text - released_vae
     trained = _trained_bytes(found, size)
     step, encoding, sampling = _work_bytes(found, use, model.width)
     phases = [
@@ -158,7 +171,9 @@ def memory_need(found: Preflight, size: LoraSize | None, *, on_gpu: bool) -> Mem
         weights + trained + max(step, 0 if use.caches_latents else encoding),
         everything + trained + sampling if use.draws_samples else 0,
     ]
-    beside = _beside_bytes(found)
+    beside = _beside_bytes(found) + (released_text + released_vae if use.draws_samples else 0)
+    if use.offloads:
+        beside += int(largest_batch_cells(found) * known_of(found).block_inputs * use.weight_bytes / FLOAT_BYTES)
     peak = max(phases) + (0 if on_gpu else beside)
     own = ON_GPU if on_gpu else PROCESS
     return MemoryNeed(
@@ -180,7 +195,8 @@ def _parts_bytes(use: _Use, model: _Model, known: Known) -> tuple[int, int, int]
 
 def _use_of(settings: Settings, *, on_gpu: bool) -> _Use:
     options, caching = settings[ModelOptions], settings[CachingOptions]
-    precision = settings[TrainingOptions].mixed_precision
+    training = settings[TrainingOptions]
+    precision = training.mixed_precision
     # A CPU computes in float32 where float16 is asked for.
     weight_bytes = 2 if precision == "bf16" or (precision == "fp16" and on_gpu) else 4
     return _Use(
@@ -192,18 +208,22 @@ def _use_of(settings: Settings, *, on_gpu: bool) -> _Use:
         draws_samples=settings[SamplingOptions].sample_prompts is not None,
         caches_latents=caching.cache_latents or caching.cache_latents_to_disk,
         caches_text=caching.cache_text_encoder_outputs or caching.cache_text_encoder_outputs_to_disk,
+        waits_in_main_memory=on_gpu and not (options.lowram or options.highvram),
+        offloads=on_gpu and training.cpu_offload_checkpointing and training.gradient_checkpointing,
     )
 
 
 def _work_bytes(found: Preflight, use: _Use, width: float) -> tuple[int, int, int]:
     """Bytes beside the weights of a step, of encoding pictures, and of a sample."""
-    batch = found.settings[CachingOptions].vae_batch_size if use.caches_latents else 1
+    batch = found.settings[CachingOptions].vae_batch_size
+    if not use.caches_latents:
+        batch = min(batch, max((dataset.plan.batch_size for dataset in found.scan.datasets), default=1))
     largest = max_cells(found)
     encoding = largest * batch * ENCODING * use.vae_bytes / FLOAT_BYTES * width
     # Guidance predicts twice at once.
     predicting = 2 * known_of(found).prediction * use.weight_bytes
     sampling = largest * max(predicting, DECODING * use.vae_bytes) / FLOAT_BYTES * width
-    return int(_step_bytes(found) * use.weight_bytes / FLOAT_BYTES * width), int(encoding), int(sampling)
+    return int(_step_bytes(found, use) * use.weight_bytes / FLOAT_BYTES * width), int(encoding), int(sampling)
 
 
 def _beside_bytes(found: Preflight) -> int:
@@ -236,13 +256,14 @@ def _cells(width: int, height: int) -> int:
     return (width // LATENT_CELL) * (height // LATENT_CELL)
 
 
-def _step_bytes(found: Preflight) -> float:
+def _step_bytes(found: Preflight, use: _Use) -> float:
     """What a step keeps in float32 at Stable Diffusion's own width."""
     settings = found.settings
     training, network = settings[TrainingOptions], settings[NetworkOptions]
     factor = OTHER_NETWORK if found.lora is None else WITH_CONVOLUTIONS if found.lora.adapts_convolutions else 1.0
     known = known_of(found)
     per_cell = known.checkpointed_step if training.gradient_checkpointing else known.step
+    per_cell -= known.block_inputs if use.offloads else 0
     total = largest_batch_cells(found) * factor * per_cell
     learns_text = not network.network_train_unet_only and not leaves_text_encoders_out(settings)
     if learns_text and not training.gradient_checkpointing:

@@ -19,7 +19,7 @@ from ..engine.processes import Processes
 from ..engine.resting import Resting
 from ..engine.results import make_saver
 from ..engine.run import Run
-from ..engine.setup import choose_seed, count_run, make_previews, prepare_model
+from ..engine.setup import check_computing, choose_seed, count_run, make_previews, prepare_model
 from ..engine.sharing import refuse_sharing
 from ..engine.trackers import tracking
 from ..events import Report
@@ -52,6 +52,7 @@ def run(family: Family, settings: Settings, scan: PromptScan, report: Report, pr
     refuse_sharing(processes.sharing)
     seed = choose_seed(training, processes, state_to_resume(settings))
     precision = choose_precision(training, processes.device, report)
+    check_computing(settings, processes.device, report)
 
     placement = place(precision, settings[ModelOptions])
     is_merged = bool(settings[NetworkOptions].base_weights)

@@ -135,7 +135,7 @@ class _Look:
             trained=trained_parts(settings, facts.get("training", {})),
             base_model=found.base.sentence if found.base else None,
             memory=memory if has_pictures else None,
-            savers=tuple(hints_for(settings)),
+            savers=tuple(hints_for(settings, on_gpu=device is None or device.kind == "gpu")),
             room=room,
             problems=tuple(map(places.problem, self._problems.errors)),
             warnings=(*size_notices(found), *map(places.notice, self._problems.warnings)),
