@@ -15,10 +15,7 @@ OPTIONS = {
 }
 MARKS = effect_tests()
 # Options whose test is not written yet. The list only shrinks.
-WAITING = frozenset(
-    {
-    }
-)
+WAITING = frozenset({})
 
 
 def test_every_option_has_a_test_of_its_effect():
