@@ -59,7 +59,6 @@ def test_a_lora_of_stable_diffusion_1_is_taken_over(tmp_path):
         "max_timestep": 1000,
         "max_token_length": 150,
         "metadata_title": "私のLoRA",
-        "huggingface_repo_id": "me/my-lora",
         "min_snr_gamma": 5.0,
         "mixed_precision": "fp16",
         "network_alpha": 16.0,

@@ -35,7 +35,7 @@ def _because(training: Training, kind: CheckpointKind | None) -> Text:
     return text("This trains a LoRA for {model}: the base model is {kind}.", model=model, kind=said)
 
 
-def about_preset(preset: Preset | None, training: Training, words: Words) -> Html:
+def about_preset(preset: Preset | None, words: Words) -> Html:
     """What the chosen preset is for and what it needs; None says that no preset is chosen."""
     if preset is None:
         sentence = words("No preset is chosen: what stands in the fields is trained.")

@@ -21,6 +21,7 @@ from .context import Context
 from .draft import draft_text, read_draft
 from .exchange import import_text
 from .form_groups import BASE_MODEL, hidden_elements
+from .form_presets import FormPresets
 from .html import Html, render
 from .import_report import import_report
 from .imported import merged
@@ -62,6 +63,7 @@ class TrainForm:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._presets = FormPresets(context)
 
     @cached_property
     def models(self) -> BaseModels:
@@ -121,10 +123,9 @@ class TrainForm:
         before, after = training_of(laid_out), self.training(raw)
         if before is None or before is after:
             return dict(raw), preset
-        is_as_chosen = self._is_known(preset) and not self._changed(before, raw, preset)
-        if not is_as_chosen:
+        if self._presets.find(preset) is None or self._changed(before, raw, preset):
             return {**raw, **carried(raw, before, after)}, ""
-        first = self._text_of(self._first_preset(after))
+        first = self._presets.text_of(self._presets.first(after))
         return self.chosen_preset(raw, first), first
 
     def about_model(self, raw: Raw) -> Html:
@@ -133,17 +134,15 @@ class TrainForm:
 
     def about_preset(self, raw: Raw, preset: str) -> Html:
         """What the chosen preset is for."""
-        chosen = self._preset(preset) if self._is_known(preset) else None
-        return about_preset(chosen, self.training(raw), self.context.words)
+        return about_preset(self._presets.find(preset), self.context.words)
 
     def preset_names(self, command: str = TRAININGS[0].command) -> list[str]:
         """The presets that can be chosen for a command, by the text that stands in the list."""
-        kept = presets.presets(self.context.data_dir, command)
-        return [self._text_of(preset) for preset in kept if preset.problem is None]
+        return self._presets.names(command)
 
     def preset_at_first(self) -> str:
         """The preset of a new page."""
-        return self._text_of(self._preset_at_first())
+        return self._presets.text_of(self._preset_at_first())
 
     def chosen_preset(self, raw: Raw, text: str) -> dict[str, Any]:
         """What the fields show after choosing a preset; pictures, model and name stay.
@@ -151,7 +150,7 @@ class TrainForm:
         Raises:
             UserError: there is no such preset, or it cannot be read.
         """
-        found = self._preset(text)
+        found = self._presets.called(text)
         preset = replace(found, options=apart(training_of(found.command) or self.training(raw), found.options))
         chosen = presets.raw_of(preset, self.options(raw, Problems()))
         # Leaving the example leaves its model too, and a form without any model is of no use to anybody.
@@ -171,7 +170,7 @@ class TrainForm:
         problems.raise_if_any()
         command = self.training(raw).command
         saved = presets.save(self.context.data_dir, name, command, options, replace=replace)
-        return self._text_of(saved)
+        return self._presets.text_of(saved)
 
     def delete_preset(self, text: str) -> None:
         """Put one of the user's presets into the trash.
@@ -180,7 +179,7 @@ class TrainForm:
             UserError: it is none of the user's.
         """
         self.context.guard.check_write()
-        presets.delete(self.context.data_dir, self._preset(text).id)
+        presets.delete(self.context.data_dir, self._presets.called(text).id)
 
     def imported(self, raw: Raw, text: str) -> tuple[dict[str, Any], Html]:
         """What the fields show after taking over a file's text, and the report for the page.
@@ -286,9 +285,10 @@ class TrainForm:
         return {name: value for name, value in raw.items() if name not in training.hidden}
 
     def _changed(self, training: Training, raw: Raw, preset: str) -> list[str]:
-        if not self._is_known(preset):
+        chosen = self._presets.find(preset)
+        if chosen is None:
             return []
-        options, base = self._options(training, raw, Problems()), apart(training, self._preset(preset).options)
+        options, base = self._options(training, raw, Problems()), apart(training, chosen.options)
         # The example brings pictures and a word along; having others than those is no change of how it is trained.
         found = presets.changes(training.command, options, base)
         changed = [change.name for change in found if change.name not in presets.PERSONAL]
@@ -325,33 +325,10 @@ class TrainForm:
             raw = {**raw, BASE_MODEL: next((name for name, command in commands if command == training.command), "")}
         return raw | ({BASE_KIND: training.model} if self.training(raw) is not training else {})
 
-    def _preset(self, text: str) -> Preset:
-        kept = presets.presets(self.context.data_dir)
-        found = next((preset for preset in kept if self._text_of(preset) == text), None)
-        return presets.find(self.context.data_dir, found.id if found else text)
-
-    def _is_known(self, preset: str) -> bool:
-        """True for a preset that can be used."""
-        try:
-            self._preset(preset)
-        except UserError:
-            return False
-        return True
-
-    def _text_of(self, preset: Preset) -> str:
-        """What stands for a preset in the list; the user's are told apart from ours."""
-        words = self.context.words
-        return words("{name} (own)", name=preset.name) if preset.is_own else words(preset.name)
-
     def _preset_at_first(self) -> Preset:
         if self.models.proposed == self.models.embedded:
             return presets.find(self.context.data_dir, WITHOUT_MODEL)
-        return self._first_preset(self.training({BASE_MODEL: self.models.proposed}))
-
-    def _first_preset(self, training: Training) -> Preset:
-        device = self.context.surroundings.device()
-        size = device.total if device is not None and device.kind == "gpu" else 0
-        return presets.find(self.context.data_dir, training.preset_for(size))
+        return self._presets.first(self.training({BASE_MODEL: self.models.proposed}))
 
 
 def _kept(before: Mapping[str, Any], imported: Mapping[str, Any]) -> dict[str, Any]:
