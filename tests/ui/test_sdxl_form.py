@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from pathlib import Path
 
 import pytest
 from model_files import FULL_WIDTH, SD1_SHAPES, SDXL_SHAPES, write_model
@@ -14,7 +15,7 @@ from tanren.jobs.shelf import Shelf
 from tanren.ui.base_models import MICRO_SD
 from tanren.ui.context import Context
 from tanren.ui.guard import Guard
-from tanren.ui.host import DeviceFacts
+from tanren.ui.host import DeviceFacts, HostCheckpoint
 from tanren.ui.host_standalone import Standalone
 from tanren.ui.settings_files import SHELL
 from tanren.ui.train_form import BASE_MODEL, TrainForm
@@ -25,7 +26,11 @@ GIB = 2**30
 
 
 class OnCard(Standalone):
-    """This machine, with a graphics card of some size."""
+    """This machine, with a graphics card of some size, and a model in use with a VAE beside it."""
+
+    def checkpoint(self):
+        path = self.setting("in_use")
+        return HostCheckpoint(Path(path), Path(path).name, Path(path).with_suffix(".vae.pt")) if path else None
 
     def device(self):
         return DeviceFacts("gpu", "a card", int(self.setting("card", 0) * GIB), int(self.setting("card", 0) * GIB))
@@ -199,6 +204,23 @@ def test_a_page_opened_beside_an_sdxl_model_begins_with_sdxl(tmp_path, models):
 
     assert (form.at_first()[BASE_MODEL], form.preset_at_first()) == ("tags.safetensors", SDXL_PRESET)
     assert form.at_first()["resolution"] == "1024,1024"
+
+
+def test_the_model_that_a_webui_uses_is_proposed_with_its_vae_which_goes_with_no_other_kind(tmp_path, models, pictures):
+    form = form_in(tmp_path, models, in_use=str(models / "tags.safetensors"))
+    vae = str(models / "tags.vae.pt")
+
+    raw = {**form.at_first(), "pictures": pictures}
+
+    assert (raw[BASE_MODEL], raw["vae"], form.preset_at_first()) == ("tags.safetensors", vae, SDXL_PRESET)
+    assert 'data-changed=""' in form.plan(raw, SDXL_PRESET)
+    assert form.chosen_preset(raw, "Style · SDXL, 12 GB")["vae"] == vae
+    other, preset = form.fitted({**raw, BASE_MODEL: "anime.safetensors"}, SDXL_PRESET, "sdxl_train_network")
+    assert (other["vae"], preset) == ("", SD1_PRESET)
+    back, preset = form.fitted({**other, BASE_MODEL: "tags.safetensors"}, SD1_PRESET, "train_network")
+    assert (back["vae"], preset) == (vae, SDXL_PRESET)
+    own = {**raw, "vae": "/own.vae.pt", BASE_MODEL: "anime.safetensors"}
+    assert form.fitted(own, SDXL_PRESET, "sdxl_train_network")[0]["vae"] == "/own.vae.pt"
 
 
 def test_presets_are_those_of_the_training_and_say_what_they_are_for(form, sdxl):

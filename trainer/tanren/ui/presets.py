@@ -38,7 +38,7 @@ MICRO_SD = "micro-sd"
 # What is trained, and where it goes, changes from run to run.
 PERSONAL = frozenset(
     (
-        *("pretrained_model_name_or_path", "dataset_config", "train_data_dir", "reg_data_dir", "in_json"),
+        *("pretrained_model_name_or_path", "vae", "dataset_config", "train_data_dir", "reg_data_dir", "in_json"),
         *("conditioning_data_dir", "output_dir", "output_name", "logging_dir", "console_log_file"),
         *("resume", "initial_epoch", "initial_step", "skip_until_initial_step", "allow_changes", "network_weights"),
         *("metadata_title", "metadata_trigger_phrase", "sample_prompts", "caption_prefix", "training_comment"),

@@ -121,6 +121,7 @@ class TrainForm:
             laid_out: command that the form shows until now.
         """
         before, after = training_of(laid_out), self.training(raw)
+        raw = self._with_vae_of_base(raw)
         if before is None or before is after:
             return dict(raw), preset
         if self._presets.find(preset) is None or self._changed(before, raw, preset):
@@ -312,6 +313,13 @@ class TrainForm:
 
     def _base_kind(self, raw: Raw) -> CheckpointKind | None:
         return kind_of_base(self._base_path(raw), self.context.policy)
+
+    def _with_vae_of_base(self, raw: Raw) -> Raw:
+        """The VAE that the WebUI uses goes with its model, and not with one of another kind."""
+        theirs = self.models.vae
+        if not theirs or raw.get("vae") not in ("", None, theirs):
+            return raw
+        return {**raw, "vae": theirs if raw.get(BASE_MODEL) == self.models.proposed else ""}
 
     def _command_of_base(self, path: str) -> str | None:
         kind = kind_of_base(unquoted(path), self.context.policy)
