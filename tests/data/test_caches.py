@@ -165,7 +165,6 @@ def test_a_trusted_cache_is_taken_by_the_names_of_the_pictures(tmp_path, trustin
     assert torch.equal(old[edited], new[edited]) == trusting
 
 
-@pytest.mark.option("skip_cache_check")
 @pytest.mark.parametrize("loss", ["half file", "no file"])
 def test_a_trusted_cache_still_makes_what_is_not_there(tmp_path, loss):
     pics = folder(tmp_path / "pics")
