@@ -110,6 +110,7 @@
       sample: t("Drawing samples"),
       validate: t("Validating"),
       save: t("Saving the file"),
+      "ask hub": t("Asking the Hugging Face hub"),
       upload: t("Uploading to the hub"),
       download: t("Downloading the state"),
     };

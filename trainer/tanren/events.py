@@ -82,7 +82,7 @@ class Report:
 
     @contextmanager
     def phase(self, name: str, total: int | None = None) -> Iterator[Phase]:
-        """Open a phase (load, cache latents, cache text, train, sample, save, upload, download) of `total` units."""
+        """Open a phase (load, cache latents, cache text, train, sample, save, upload and others) of `total` units."""
         yield Phase(self, name, total)
 
     def asked(self) -> set[str]:

@@ -19,6 +19,7 @@ PHASE_TEXT = {
     "sample": "sample pictures",
     "validate": "validation",
     "save": "saving",
+    "ask hub": "asking the Hugging Face hub",
     "upload": "uploading",
     "download": "downloading the state",
 }

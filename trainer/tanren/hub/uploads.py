@@ -18,7 +18,7 @@ from .account import endpoint, environment_for, no_upload_because
 from .failures import reason, remedy
 from .outbox import Outbox, Parcel, sender
 from .place import Repository, repository_of
-from .request import Answer, Limits, ask
+from .request import CANCELLED, Answer, Limits, ask
 
 PHASE = "upload"
 CHECK_LIMITS = Limits(silence=20.0, longest=30.0)
@@ -198,8 +198,11 @@ class Uploads:
         if answer.is_done:
             self.report.note(f"uploaded {self.repository.address_of(parcel.source.name, self._endpoint)}")
             return
-        fix = remedy(answer, self.repository.repo_id)
-        self.report.warning(f"{parcel.source.name} was not uploaded, the run goes on. {reason(answer)} {fix}".rstrip())
+        if answer.failed == CANCELLED:
+            # The list at the end names it.
+            return
+        head = f"{parcel.source.name} was not uploaded{', the run goes on' if self._is_listening else ''}."
+        self.report.warning(f"{head} {reason(answer)} {remedy(answer, self.repository.repo_id)}".rstrip())
 
     def _tell_what_is_left(self) -> None:
         left = [*self._left, *(one.source for one in self.outbox.parcels if not one.is_sent)]
@@ -220,7 +223,7 @@ class Uploads:
 def _check(repository: Repository, environment: Mapping[str, str], report: Report) -> None:
     """Ask once, shortly, whether uploads will work; a run of hours should not end with the news that they do not."""
     request = {"do": "check", "repo_id": repository.repo_id, "kind": repository.kind, "private": repository.is_private}
-    with report.phase(PHASE):
+    with report.phase("ask hub"):
         answer = ask(request, environment, CHECK_LIMITS, is_cancelled=report.is_asked_to_stop)
     if answer.is_done:
         report.note(f"results are uploaded to {answer.facts['address']}")
