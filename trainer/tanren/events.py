@@ -2,9 +2,9 @@
 
 An event is a flat dict with `kind` and `time` (seconds since 1970). Kinds: phase (name, done, total; epochs too when it
 is the training), step (step, epoch, loss, average, lr, seconds, memory), epoch (step, epoch, average), validation
-(step, average), sample (file, prompt, seed, index, step), saved (file, step, epoch), saved_state (file, step, epoch), warning (text), problem (code,
-where, what, why, fix), note (text), ended (state, reason). Sinks show or store them: the console, a job folder,
-trackers.
+(step, average), sample (file, prompt, seed, index, step), saved (file, step, epoch), saved_state (file, step, epoch),
+warning (text), problem (code, where, what, why, fix), note (text), ended (state, reason). Sinks show or store them: the
+console, a job folder, trackers.
 """
 
 from __future__ import annotations
