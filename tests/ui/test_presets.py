@@ -1,5 +1,7 @@
 """Presets: ours are sound, the user's are kept safely, a broken one is a row with its reason."""
 
+import shutil
+
 import pytest
 from tanren.commands import COMMANDS
 from tanren.errors import Problems, UsageError
@@ -38,6 +40,7 @@ def test_ours_are_in_the_order_of_the_list():
         "built-in/sdxl-16gb",
         "built-in/sdxl-anime",
         "built-in/sdxl-style",
+        *(["built-in/quick-try-sdxl"] if asset("micro", "micro-sdxl.safetensors").is_file() else []),
     ]
 
 
@@ -45,7 +48,7 @@ def test_ours_are_in_the_order_of_the_list():
 def test_each_of_ours_says_what_it_is_and_lacks_nothing_but_model_and_pictures(preset):
     assert preset.problem is None
     assert all((preset.name, preset.description, preset.audience, preset.requires))
-    assert preset.repeats or preset.id == "built-in/quick-try"
+    assert preset.repeats or preset.id.startswith("built-in/quick-try")
     problems = Problems()
     options = {name: value for name, value in preset.options.items() if name != "sample_prompts"}
     settings = parse_spec(preset.command, COMMANDS[preset.command].groups, options, "", problems).settings
@@ -65,6 +68,17 @@ def test_the_quick_try_brings_its_model_and_pictures_and_takes_them_away_again()
     assert raw_of(quick, {})["pictures"] == pictures
     assert applied(style, chosen) == {"output_name": "mine", **style.options}
     assert applied(quick, {"train_data_dir": "/own"})["train_data_dir"] == "/own"
+
+
+def test_an_example_is_not_on_offer_without_its_model(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    shutil.copytree(asset("presets"), package / "assets" / "presets")
+    monkeypatch.setattr("tanren.ui.presets.asset", package.joinpath("assets").joinpath)
+
+    names = [preset.id for preset in presets(tmp_path)]
+
+    assert "built-in/sdxl-12gb" in names
+    assert not {"built-in/quick-try", "built-in/quick-try-sdxl"} & set(names)
 
 
 def test_the_examples_pictures_are_as_kohya_lays_them_out():

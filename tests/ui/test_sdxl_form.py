@@ -181,6 +181,16 @@ def test_a_plan_for_another_training_than_is_laid_out_asks_for_its_form(form):
     assert form.fitted(raw, SD1_PRESET, "sdxl_train_network") == (raw, SD1_PRESET)
 
 
+def test_an_embedded_model_brings_its_example(form):
+    raw, preset = form.fitted({**form.at_first(), BASE_MODEL: "tags.safetensors"}, SD1_PRESET, "train_network")
+
+    raw, preset = form.fitted({**raw, BASE_MODEL: MICRO_SD}, preset, "sdxl_train_network")
+
+    assert preset == "Quick try · CPU, no model needed"
+    assert (raw["resolution"], raw[BASE_MODEL]) == ("64,64", MICRO_SD)
+    assert raw["pictures"].endswith("pictures")
+
+
 @pytest.mark.parametrize(
     ("gigabytes", "preset"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import UserError
 from . import presets
 from .context import Context
+from .form_groups import BASE_MODEL
 from .presets import Preset
 from .trainings import Training
 
@@ -41,8 +42,11 @@ class FormPresets:
         except UserError:
             return None
 
-    def first(self, training: Training) -> Preset:
-        """The preset to begin with, by the card of this machine."""
+    def first(self, training: Training, base_path: str) -> Preset:
+        """The preset to begin with: the example of an embedded model, else one by the card of this machine."""
+        for preset in presets.presets(self._context.data_dir, training.command):
+            if not preset.is_own and preset.options.get(BASE_MODEL) == base_path:
+                return preset
         device = self._context.surroundings.device()
         size = device.total if device is not None and device.kind == "gpu" else 0
         return presets.find(self._context.data_dir, training.preset_for(size))

@@ -34,7 +34,7 @@ BUILT_IN, OWN = "built-in", "user"
 SUFFIX = ".toml"
 TEXTS = ("name", "description", "audience", "requires")
 KEYS = ("schema", "command", "repeats", "example", "order", *TEXTS)
-MICRO_SD = "micro-sd"
+EXAMPLES = {"micro-sd": "micro-sd.safetensors", "micro-sdxl": "micro-sdxl.safetensors"}
 # What is trained, and where it goes, changes from run to run.
 PERSONAL = frozenset(
     (
@@ -95,7 +95,8 @@ def presets(data_dir: Path, command: str | None = None) -> list[Preset]:
         data_dir: the user's lie in its `presets` folder.
         command: only those for this command, and broken ones.
     """
-    ours = [_read(path, BUILT_IN) for path in sorted(asset("presets").glob(f"*{SUFFIX}"))]
+    files = sorted(asset("presets").glob(f"*{SUFFIX}"))
+    ours = [preset for preset in (_read(path, BUILT_IN) for path in files) if _has_its_model(preset)]
     own = [_read(path, OWN) for path in _own_files(data_dir)]
     ours.sort(key=lambda preset: preset.order)
     own.sort(key=lambda preset: (preset.problem is not None, name_key(preset.name)))
@@ -216,10 +217,16 @@ def changes(command: str, options: Mapping[str, Any], base: Mapping[str, Any]) -
     ]
 
 
-def _example() -> dict[str, Any]:
-    """The embedded model and pictures of a shape that it does not know."""
-    model, pictures = asset("micro", "micro-sd.safetensors"), asset("micro", "pictures")
+def _example(file: str) -> dict[str, Any]:
+    """An embedded model and pictures of a shape that it does not know."""
+    model, pictures = asset("micro", file), asset("micro", "pictures")
     return {"pretrained_model_name_or_path": str(model), "train_data_dir": str(pictures)}
+
+
+def _has_its_model(preset: Preset) -> bool:
+    """False for the example of a model that this copy of the package came without."""
+    model = preset.options.get("pretrained_model_name_or_path")
+    return model is None or Path(model).is_file()
 
 
 def _folder(data_dir: Path) -> Path:
@@ -276,8 +283,8 @@ def _checked(file: TomlFile, preset_id: str) -> Preset:
         if not isinstance(head.get(name, 1), int) or head.get(name, 1) < 1:
             raise UsageError(where=file.where("tanren", name), what=f"{head[name]!r} is not a number from 1.")
     options = _options(file, command, given)
-    if head.get("example") == MICRO_SD:
-        options |= _example()
+    if head.get("example") in EXAMPLES:
+        options |= _example(EXAMPLES[head["example"]])
     texts = {name: head.get(name, "") for name in TEXTS}
     texts["name"] = texts["name"] or preset_id.partition("/")[2]
     return Preset(

@@ -44,7 +44,6 @@ from .trainings import (
 from .values import unquoted
 
 NAME = "output_name"
-WITHOUT_MODEL = "built-in/quick-try"
 # The page script keeps the draft and hands it back when the page is opened again; it hides what is not asked for, and
 # has the form fitted to the training when another one is meant than is laid out.
 KEPT = '<div data-draft="{draft}" data-hidden="{hidden}" data-fit="{fit}">{plan}</div>'
@@ -126,7 +125,7 @@ class TrainForm:
             return dict(raw), preset
         if self._presets.find(preset) is None or self._changed(before, raw, preset):
             return {**raw, **carried(raw, before, after)}, ""
-        first = self._presets.text_of(self._presets.first(after))
+        first = self._presets.text_of(self._presets.first(after, self._base_path(raw)))
         return self.chosen_preset(raw, first), first
 
     def about_model(self, raw: Raw) -> Html:
@@ -334,9 +333,8 @@ class TrainForm:
         return raw | ({BASE_KIND: training.model} if self.training(raw) is not training else {})
 
     def _preset_at_first(self) -> Preset:
-        if self.models.proposed == self.models.embedded:
-            return presets.find(self.context.data_dir, WITHOUT_MODEL)
-        return self._presets.first(self.training({BASE_MODEL: self.models.proposed}))
+        proposed = {BASE_MODEL: self.models.proposed}
+        return self._presets.first(self.training(proposed), self._base_path(proposed))
 
 
 def _kept(before: Mapping[str, Any], imported: Mapping[str, Any]) -> dict[str, Any]:
