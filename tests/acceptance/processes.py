@@ -12,15 +12,15 @@ from recipes.training import start
 from safetensors import safe_open
 from tanren.folders import faults_of, read_manifest
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 TRAINING_BEGINS, RESUMED, SAVED = "will be trained: unet", "resumed from", "saved "
 
 
 class Running:
     """A run that was started; leaves nothing behind when used as a context."""
 
-    def __init__(self, words: list[str], **environment: str) -> None:
-        self.process = start(words, PYTHONUNBUFFERED="1", **environment)
+    def __init__(self, words: list[str], command: str = "train_network", **environment: str) -> None:
+        self.process = start(words, command, PYTHONUNBUFFERED="1", **environment)
         self.said: list[str] = []
 
     def __enter__(self) -> Running:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
-import time
-from pathlib import Path
 
 import pytest
-from acceptance.processes import RESUMED, SAVED, TRAINING_BEGINS, Running, check_visible_files, step_of
-from recipes.training import arguments, lasting, same_tensors, train
+from acceptance.killing import Killer, check_same, leftovers_of
+from acceptance.processes import check_visible_files, step_of
+from recipes.training import arguments, train
 
 LENGTH = {"max_train_epochs": 4, "network_dropout": 0.1, "max_data_loader_n_workers": 0}
 OFTEN = {"save_every_n_steps": 2, "save_state": True, "save_last_n_steps": 6, "save_last_n_steps_state": 6}
@@ -22,48 +20,6 @@ def undisturbed(micro, pictures, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed")
     train(micro, pictures, out, **LENGTH)
     return out / "waves.safetensors"
-
-
-class Killer:
-    """Starts runs and kills them, each at a moment that differs by saved files and by fractions of a second.
-
-    The first kill comes late enough for a state to be there.
-    """
-
-    def __init__(self, seed: int, most_saves: int) -> None:
-        self.random, self.most_saves = random.Random(seed), most_saves
-        self.done = self.leftovers = self.resumed = 0
-
-    def start(self, words: list[str], out: Path) -> bool:
-        """Start and kill; True when the run had got to its end by itself before."""
-        with Running(words) as run:
-            assert run.wait_for(TRAINING_BEGINS), run.text
-            for _ in range(self.random.randrange(self.most_saves) if self.done else self.most_saves):
-                run.wait_for(SAVED)
-            time.sleep(self.random.uniform(0, 0.3))
-            if run.process.poll() is not None:
-                assert run.end() == 0, run.text
-                return True
-            run.kill()
-        self.done += 1
-        self.resumed += RESUMED in run.text
-        self.leftovers += len(leftovers_of(out))
-        return False
-
-    def finish(self, words: list[str]) -> None:
-        """Let a run get to its end."""
-        with Running(words) as run:
-            assert run.end() == 0, run.text
-        self.resumed += RESUMED in run.text
-
-
-def leftovers_of(folder):
-    return [path.name for path in folder.rglob(".tn-*") if path.suffix in (".tmp", ".part", ".old")]
-
-
-def check_same(result, undisturbed):
-    assert same_tensors(result, undisturbed)
-    assert lasting(result) == lasting(undisturbed)
 
 
 @pytest.mark.parametrize("kills", KILLS)

@@ -98,10 +98,10 @@ def train(*words: object, **options: object) -> None:
     assert main("train_network", arguments(*words, **options)) == 0
 
 
-def start(words: list[str], **environment: str) -> subprocess.Popen[str]:
+def start(words: list[str], command: str = "train_network", **environment: str) -> subprocess.Popen[str]:
     """Train in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, str(TRAINER / "train_network.py"), *words],
+        [sys.executable, str(TRAINER / f"{command}.py"), *words],
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
