@@ -13,10 +13,12 @@ from PIL import Image
 from tanren.errors import Problems
 from tanren.jobs.shelf import Shelf
 from tanren.ui.base_models import MICRO_SD
+from tanren.ui.checking import check
 from tanren.ui.context import Context
 from tanren.ui.guard import Guard
 from tanren.ui.host import DeviceFacts, HostCheckpoint
 from tanren.ui.host_standalone import Standalone
+from tanren.ui.presets import presets
 from tanren.ui.settings_files import SHELL
 from tanren.ui.train_form import BASE_MODEL, TrainForm
 from tanren.ui.trainings import BASE_KIND, TRAININGS, all_fields
@@ -246,6 +248,19 @@ def test_presets_are_those_of_the_training_and_say_what_they_are_for(form, sdxl)
     assert not set(names) & set(form.preset_names("train_network"))
     assert "at 1024 pixels; the U-Net learns, in 8 bits" in form.about_preset(sdxl, SDXL_PRESET)
     assert "GPU with 8 GB." in form.about_preset(sdxl, SDXL_PRESET)
+
+
+@pytest.mark.parametrize("preset", presets(Path("nowhere"), "sdxl_train_network"), ids=lambda preset: preset.id)
+def test_a_preset_for_sdxl_fits_the_card_it_names(preset, pictures):
+    model = {BASE_MODEL: "stabilityai/stable-diffusion-xl-base-1.0", "sample_prompts": ["a ball"]}
+    data = {"dataset_config": {"datasets": [{"subsets": [{"image_dir": pictures, "num_repeats": 5}]}]}}
+    named = re.search("GPU with ([0-9]+) GB", preset.requires)
+    if named is None:
+        pytest.skip("for a machine without a GPU")
+
+    found = check("sdxl_train_network", {**preset.options, **model, **data}, device=DeviceFacts("gpu", "a card", 1, 1))
+
+    assert found.memory.need.upper < int(named[1]) * GIB
 
 
 def test_an_own_preset_is_kept_for_the_training_it_was_made_of(form, sdxl):
