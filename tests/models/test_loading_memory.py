@@ -21,16 +21,17 @@ def memory(what):
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 
 def once(path):
-    dtype = getattr(torch, sys.argv[3])
-    return build_unet(open_base(path, map_file=sys.argv[4] == "mapped").unet, torch.device("cpu"), dtype, Report())
+    part, small = open_base(path, map_file=sys.argv[4] == "mapped").unet, sys.argv[3] == "8 bits"
+    return build_unet(part, torch.device("cpu"), dtype, Report(), eight_bits=small)
 
+dtype = torch.bfloat16 if sys.argv[3] == "8 bits" else getattr(torch, sys.argv[3])
 once(sys.argv[5])
 Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
 before = memory("VmRSS:")
 unet = once(sys.argv[2])
 after_loading = memory("VmHWM:")
 with torch.no_grad():
-    unet(torch.zeros(1, 4, 8, 8).to(unet.dtype), torch.tensor([1]), torch.zeros(1, 77, 16).to(unet.dtype))
+    unet(torch.zeros(1, 4, 8, 8).to(dtype), torch.tensor([1]), torch.zeros(1, 77, 16).to(dtype))
 print(json.dumps([after_loading - before, memory("VmHWM:") - before]))
 """
 
@@ -70,6 +71,8 @@ def measure(files, dtype, how):
         # The model is twice the file; the file's pages are given back as they are converted.
         ("float32", "mapped", 2.2, 2.5),
         ("float16", "read", 1.2, 1.4),
+        # Half the file; each weight is rounded as it is read, its pages are given back, and one is cast at a time in use.
+        pytest.param("8 bits", "mapped", 0.65, 1.3, marks=pytest.mark.option("fp8_base_unet")),
         # What was read is given back as it is converted.
         ("float32", "read", 2.2, 2.5),
     ],
