@@ -47,7 +47,9 @@ def load(settings: Settings, placement: Placement, report: Report) -> Model:
         phase.advance()
         vae = build_vae(vae_part, placement.device, placement.vae_dtype, report)
         phase.advance()
-        unet = build_unet(unet_part, placement.unet_device, placement.dtype, report, eight_bits=placement.unet_in_eight_bits)
+        unet = build_unet(
+            unet_part, placement.unet_device, placement.dtype, report, eight_bits=placement.unet_in_eight_bits
+        )
         phase.advance()
     _check_clip_skip(options, text_encoder)
     choose_attention(unet, settings[AttentionOptions], placement.device, report)

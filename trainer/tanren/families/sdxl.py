@@ -53,7 +53,9 @@ def load(settings: Settings, placement: Placement, report: Report) -> Model:
             phase.advance()
         vae = build_vae(vae_part, placement.device, placement.vae_dtype, report)
         phase.advance()
-        unet = build_unet(unet_part, placement.unet_device, placement.dtype, report, eight_bits=placement.unet_in_eight_bits)
+        unet = build_unet(
+            unet_part, placement.unet_device, placement.dtype, report, eight_bits=placement.unet_in_eight_bits
+        )
         phase.advance()
     choose_attention(unet, settings[AttentionOptions], placement.device, report)
     schedule = NoiseSchedule.stable_diffusion().to(placement.device)
