@@ -71,7 +71,7 @@ def measure(files, dtype, how):
         # The model is twice the file; the file's pages are given back as they are converted.
         ("float32", "mapped", 2.2, 2.5),
         ("float16", "read", 1.2, 1.4),
-        # Half the file: each weight is rounded as it is read and its pages are given back; in use one is cast at a time.
+        # Half the file: each weight is rounded as it is read and its pages given back; in use one is cast at a time.
         pytest.param("8 bits", "mapped", 0.65, 1.3, marks=pytest.mark.option("fp8_base_unet")),
         # What was read is given back as it is converted.
         ("float32", "read", 2.2, 2.5),
