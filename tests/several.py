@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -33,16 +34,20 @@ class Raised:
     told: list[dict[str, Any]]
 
 
-def run_several(work: Callable[[int], Any], count: int = 2, patience: float = PATIENCE) -> list[Any]:
+def run_several(
+    work: Callable[[int], Any], count: int = 2, patience: float = PATIENCE, *, has_launcher: bool = True
+) -> list[Any]:
     """What `work` returns in each process, called with its number; what it raises is returned as `Raised`.
 
-    The test is their launcher: it holds the store by which they find each other. A process that ends without a word
-    returns its exit code.
+    The test is their launcher: it holds the store by which they find each other. Without one they were started by hand,
+    with the same variables, and the first of them holds it. A process that ends without a word returns its exit code.
     """
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=patience))
+    port = store.port if has_launcher else _free_port()
     context = multiprocessing.get_context("fork")
     pipes = [context.Pipe(duplex=False) for _ in range(count)]
-    launched = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
+    launched = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    launched["TORCHELASTIC_USE_AGENT_STORE"] = str(has_launcher)
     processes = [
         context.Process(target=_begin, args=(work, index, launched, pipes[index][1])) for index in range(count)
     ]
@@ -62,9 +67,16 @@ def run_several(work: Callable[[int], Any], count: int = 2, patience: float = PA
     ]
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 def _begin(work: Callable[[int], Any], index: int, launched: dict[str, str], pipe: Any) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
-    own = {"RANK": str(index), "LOCAL_RANK": str(index), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    own = {"RANK": str(index), "LOCAL_RANK": str(index)}
     os.environ.update({**launched, **own, "ACCELERATE_USE_CPU": "true"})
     try:
         result = work(index)

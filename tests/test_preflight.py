@@ -43,6 +43,19 @@ def test_good_run_has_nothing_to_tell(words):
     assert told(words) == ([], [])
 
 
+def test_a_precision_that_only_the_launcher_has_is_told(words, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+
+    assert told(words) == (
+        [],
+        [
+            "--mixed_precision: accelerate launch was given bf16, which is not handed on; this run computes with no. "
+            "Add --mixed_precision=bf16 behind the name of the script."
+        ],
+    )
+    assert told(words, mixed_precision="bf16") == told(words, mixed_precision="no") == ([], [])
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -49,6 +49,17 @@ def test_numbers_words_and_values_reach_both():
     assert results(work) == [([1.5, 3.0], {"stop", "save"}, 3.0, 0, [0, 1])] * 2
 
 
+def test_processes_that_were_started_by_hand_find_each_other():
+    def work(processes, report):
+        if processes.index:
+            report.warning("the VAE overflows")
+        processes.wait()
+
+    (_, told), _ = run_several(joined(work), has_launcher=False)
+
+    assert told == [("warning", "process 2 of 2 (rank 1): the VAE overflows")]
+
+
 def test_what_the_other_process_warns_of_is_told_once_and_names_it():
     def work(processes, report):
         report.warning("both see this")

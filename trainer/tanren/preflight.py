@@ -121,6 +121,7 @@ def examine(
     check_hub(settings, problems)
     if asker.trains_here:
         _check_packages(settings, problems)
+        _check_launcher(settings, problems)
     if command.reads == PROMPTS:
         plans: tuple[DatasetPlan, ...] = ()
         found = _look_at_prompts(settings, asker.processes, problems)
@@ -281,6 +282,16 @@ def _check_packages(settings: Settings, problems: Problems) -> None:
             problems.add(EnvironmentProblem(where="--log_with", what=what, fix=fix))
     if settings[AttentionOptions].xformers and importlib.util.find_spec("xformers") is None:
         problems.warn("--xformers: the package is not installed; PyTorch's own attention is used.")
+
+
+def _check_launcher(settings: Settings, problems: Problems) -> None:
+    """`accelerate launch` has a precision too, which sd-scripts does not follow either."""
+    of_launcher, used = os.environ.get("ACCELERATE_MIXED_PRECISION", "no"), settings[TrainingOptions].mixed_precision
+    if of_launcher not in ("no", used) and "mixed_precision" not in settings.given:
+        problems.warn(
+            f"--mixed_precision: accelerate launch was given {of_launcher}, which is not handed on; this run computes "
+            f"with {used}. Add --mixed_precision={of_launcher} behind the name of the script."
+        )
 
 
 def _count(settings: Settings, found: Scan, processes: int, problems: Problems) -> Counts | None:

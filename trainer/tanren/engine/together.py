@@ -49,6 +49,9 @@ def joined(options: DistributedOptions, report: Report, give_up: GiveUp) -> Iter
     sharing = asked_sharing(options, count, report)
     if count == 1:
         yield Processes(_accelerator(None).device)
+        # A launcher of one process makes a group all the same.
+        if dist.is_initialized():
+            dist.destroy_process_group()
         return
     _refuse_half_launched()
     index = int(os.environ["RANK"])
