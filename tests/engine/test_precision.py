@@ -72,6 +72,18 @@ def test_the_parts_are_loaded_in_their_precision(path, options, unet, vae):
     assert model.family.encode_pixels(model, torch.zeros(1, 3, 64, 64), torch.zeros(1, 4, 8, 8)).dtype is FLOAT32
 
 
+@pytest.mark.option("fp8_base", "fp8_base_unet")
+@pytest.mark.parametrize(
+    ("options", "unet", "text"),
+    [({}, False, False), ({"fp8_base_unet": True}, True, False), ({"fp8_base": True}, True, True)],
+)
+def test_the_parts_that_were_asked_for_are_kept_in_eight_bits(path, options, unet, text):
+    model = loaded(path, mixed_precision="bf16", **options)
+
+    found = [torch.float8_e4m3fn in dtypes(part) for part in (model.denoiser, model.text_encoders[0], model.vae)]
+    assert found == [unet, text, False]
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks into /proc")
 @pytest.mark.option("disable_mmap_load_safetensors")
 @pytest.mark.parametrize("disabled", [False, True])

@@ -164,7 +164,6 @@ def test_v2_on_an_sd1_file_says_what_the_file_is(sd1_path):
         load(sd1_path, v2=True)
 
 
-@pytest.mark.option("v2")
 def test_an_sd2_file_without_v2_says_what_the_file_is(sd2_path):
     with pytest.raises(UsageError, match=r"sd2\.safetensors is a Stable Diffusion 2 model, and --v2 is missing"):
         load(sd2_path)
