@@ -100,6 +100,7 @@ def test_epochs_and_steps_are_saved_under_kohyas_names(model, data, tmp_path):
     ]
 
 
+@pytest.mark.option("resume")
 @pytest.mark.parametrize(
     "options",
     [
