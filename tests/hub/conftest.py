@@ -1,6 +1,5 @@
 import pytest
 from hub.hub_server import HubServer
-from recipes import training
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +25,14 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
+    # Imported here: most tests of this folder do without torch.
+    from recipes import training
+
     return training.base_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
+    from recipes import training
+
     return training.data_folder(tmp_path_factory.mktemp("学習 データ (1)") / "data", repeats=1)

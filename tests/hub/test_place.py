@@ -99,3 +99,14 @@ def test_the_command_that_uploads_later_is_ready_to_paste(repository, command, m
     monkeypatch.setattr("sys.platform", "linux")
 
     assert repository.upload_command(Path("/out/my lora.safetensors")) == command
+
+
+def test_addresses_are_those_that_a_browser_shows():
+    files, data = Repository("mika/moon", folder="a"), Repository("mika/moon", "dataset")
+
+    assert files.address_of("b.safetensors", "https://hub.example/") == (
+        "https://hub.example/mika/moon/blob/main/a/b.safetensors"
+    )
+    assert data.address_of("b-state", "https://hub.example", is_folder=True) == (
+        "https://hub.example/datasets/mika/moon/tree/main/b-state"
+    )

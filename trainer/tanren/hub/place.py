@@ -42,9 +42,10 @@ class Repository:
         """Where a file or folder of that name goes."""
         return f"{self.folder}/{name}" if self.folder else name
 
-    def address_of(self, name: str, endpoint: str) -> str:
+    def address_of(self, name: str, endpoint: str, *, is_folder: bool = False) -> str:
         """Where a browser shows it."""
-        return f"{endpoint.rstrip('/')}/{WEB_PREFIX[self.kind]}{self.repo_id}/blob/main/{self.path_of(name)}"
+        view = "tree" if is_folder else "blob"
+        return f"{endpoint.rstrip('/')}/{WEB_PREFIX[self.kind]}{self.repo_id}/{view}/main/{self.path_of(name)}"
 
     def upload_command(self, source: Path) -> str:
         """What a person types to upload a result later."""

@@ -196,7 +196,8 @@ class Uploads:
 
     def _tell(self, parcel: Parcel, answer: Answer) -> None:
         if answer.is_done:
-            self.report.note(f"uploaded {self.repository.address_of(parcel.source.name, self._endpoint)}")
+            name, is_folder = parcel.source.name, parcel.source.is_dir()
+            self.report.note(f"uploaded {self.repository.address_of(name, self._endpoint, is_folder=is_folder)}")
             return
         if answer.failed == CANCELLED:
             # The list at the end names it.
