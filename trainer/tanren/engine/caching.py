@@ -23,6 +23,7 @@ from ..options.model import ModelOptions
 from ..options.sampling import SamplingOptions
 from ..options.spec import Settings
 from ..paths import data_folder
+from .memory import return_free_memory
 from .processes import Processes
 from .resting import Resting
 
@@ -53,6 +54,7 @@ def cache_inputs(
         on_disk = folder if options.cache_latents_to_disk else None
         dataset.cache_latents(_latent_encoder(model), fingerprint([model.vae]), on_disk, crew)
         resting.put(model.vae)
+    return_free_memory()
     return resting
 
 
