@@ -235,7 +235,8 @@ def test_timesteps_of_the_range_and_no_others(built, kind, prediction_type):
 @pytest.mark.option("scale_weight_norms")
 @pytest.mark.parametrize(("kind", "prediction_type"), KINDS, ids=IDS)
 def test_weights_after_an_update_whose_norms_are_kept(built, kind, prediction_type):
-    limit, lr = 0.5, 0.05
+    # Above the norm of some layers, below that of others, and twice as large as a few.
+    limit, lr = 1.0, 0.05
     made, batch = built(kind, prediction_type), small_batch()
     reported, _ = real_step(made, batch, {}, timesteps=TIMESTEPS, lr=lr, scale_weight_norms=limit)
     reference = Reference(made, batch)
@@ -244,14 +245,16 @@ def test_weights_after_an_update_whose_norms_are_kept(built, kind, prediction_ty
     expected = {name: tensor.detach() - lr * gradients.get(name, 0) for name, tensor in reference.factors.items()}
     norms = []
     for layer in made.paths:
-        size = max(float(reference.delta(layer, expected).norm()), limit / 2)
+        norm = float(reference.delta(layer, expected).norm())
+        size = max(norm, limit / 2)
         ratio = min(size, limit) / size
         for part in ("down", "up"):
             expected[f"{layer}.lora_{part}.weight"] *= ratio**0.5
-        norms.append((ratio < 1, size * ratio))
+        norms.append((ratio < 1, norm * ratio))
     scaled = sum(was_scaled for was_scaled, _ in norms)
 
     assert 0 < scaled < len(norms)
+    assert min(norm for _, norm in norms) < limit / 2
     assert int(reported.max_norm.scaled) == scaled
     assert float(reported.max_norm.mean) == pytest.approx(sum(norm for _, norm in norms) / len(norms), rel=1e-5)
     assert float(reported.max_norm.maximum) == pytest.approx(limit, rel=1e-5)
