@@ -22,7 +22,9 @@ from recipes.training import (
     tensors,
     train,
 )
+from several import run_several
 from small_datasets import noise_picture
+from tanren.entry import main
 
 STEPS = 4
 # SGD moves a weight by rate times gradient, so equal weights mean equal gradients.
@@ -121,7 +123,7 @@ def test_two_processes_have_the_gradient_of_one_with_twice_the_batch(model, four
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the gloo back end")
-def test_two_processes_share_the_work_and_resume_as_two(model, tmp_path):
+def test_two_processes_share_the_work_and_resume_as_two(model, tmp_path, capfd):
     """Several buckets, latents from a cache on the disk, states and sample pictures: one process writes them.
 
     Both go on from the state of the first epoch, without the pictures, and learn the same.
@@ -132,7 +134,8 @@ def test_two_processes_share_the_work_and_resume_as_two(model, tmp_path):
     options = {"cache_latents_to_disk": True, "save_state": True, "save_every_n_epochs": 1, "max_train_epochs": 2}
     samples = {"sample_prompts": prompts, "sample_every_n_epochs": 1}
 
-    said = launch("torchrun", arguments(model, tmp_path / "data", out, **options, **samples), tmp_path)
+    words = arguments(model, tmp_path / "data", out, **options, **samples)
+    assert run_several(lambda index: main("train_network", words)) == [0, 0]
 
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
         "sample",
@@ -142,10 +145,11 @@ def test_two_processes_share_the_work_and_resume_as_two(model, tmp_path):
         "waves.safetensors",
     ]
     assert len(list((out / "sample").iterdir())) == 2
-    assert said.count("epoch 1 done") == 1
+    assert capfd.readouterr().err.count("epoch 1 done") == 1
 
     state = out / "waves-000001-state"
-    launch("torchrun", arguments(model, tmp_path / "data", tmp_path / "again", **options, resume=state), tmp_path)
+    again = arguments(model, tmp_path / "data", tmp_path / "again", **options, resume=state)
+    assert run_several(lambda index: main("train_network", again)) == [0, 0]
     assert same_tensors(tmp_path / "again/waves.safetensors", out / "waves.safetensors")
 
 
