@@ -94,10 +94,14 @@ def build_vae(config: MicroConfig) -> AutoencoderKL:
 
 
 def build_unet(config: MicroConfig) -> UNet2DConditionModel:
-    """A new U-Net whose residual branches start at zero, as in the original latent-diffusion code."""
+    """A new U-Net whose residual branches start at zero, as in the original latent-diffusion code.
+
+    So do the layers inside of deep transformers.
+    """
     unet = UNet2DConditionModel(**config.unet)
+    branches = ("conv2", "proj_out", *(("to_out.0", "ff.net.2") if config.family == "sdxl" else ()))
     for name, module in unet.named_modules():
-        if name.endswith(("conv2", "proj_out")) or name == "conv_out":
+        if name.endswith(branches) or name == "conv_out":
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
     return unet

@@ -4,7 +4,7 @@ Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural netw
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -40,21 +40,23 @@ class MuonWithAdamW:
         momentum: float,
         weight_decay: float = 0.0,
         dtype: torch.dtype = torch.float32,
+        calmed: Mapping[nn.Parameter, float] | None = None,
     ) -> None:
         """Args:
         dtype: the orthogonalization's; bfloat16 is exact enough for it and takes a third of the time.
+        calmed: factors of the learning rate; deep stacks of layers run away at the rate of shallow ones.
         """
-        self.matrices: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
+        self.matrices: dict[tuple[int, int, float], list[nn.Parameter]] = defaultdict(list)
         others: list[nn.Parameter] = []
         for parameter in parameters:
             rows, columns = parameter.shape[0], parameter[0].numel()
             if parameter.ndim >= 2 and min(rows, columns) >= 4:
-                self.matrices[rows, columns].append(parameter)
+                self.matrices[rows, columns, (calmed or {}).get(parameter, 1.0)].append(parameter)
             else:
                 others.append(parameter)
         self.lr, self.adamw_lr, self.momentum, self.weight_decay = lr, adamw_lr, momentum, weight_decay
         self.dtype = dtype
-        self.buffers = {shape: torch.zeros(len(group), *shape) for shape, group in self.matrices.items()}
+        self.buffers = {shape: torch.zeros(len(group), *shape[:2]) for shape, group in self.matrices.items()}
         self.adamw = torch.optim.AdamW(others, lr=adamw_lr, betas=(0.9, 0.99), weight_decay=0.0)
 
     def add_to_adamw(self, parameter: nn.Parameter) -> None:
@@ -70,12 +72,12 @@ class MuonWithAdamW:
     @torch.no_grad()
     def step(self, rate: float) -> None:
         """One update with both learning rates multiplied by `rate`."""
-        for (rows, columns), group in self.matrices.items():
+        for (rows, columns, factor), group in self.matrices.items():
             gradients = torch.stack([parameter.grad.reshape(rows, columns) for parameter in group])
-            buffer = self.buffers[rows, columns].mul_(self.momentum).add_(gradients)
+            buffer = self.buffers[rows, columns, factor].mul_(self.momentum).add_(gradients)
             gradients.add_(buffer, alpha=self.momentum)
             updates = orthogonalize(gradients.to(self.dtype)).float()
-            lr = self.lr * rate
+            lr = self.lr * rate * factor
             for parameter, update in zip(group, updates, strict=True):
                 parameter.mul_(1 - lr * self.weight_decay)
                 parameter.sub_(update.reshape(parameter.shape), alpha=lr * max(1.0, rows / columns) ** 0.5)

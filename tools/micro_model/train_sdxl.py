@@ -26,7 +26,7 @@ from tanren.micro.drawing import Pixels, render
 from tanren.micro.score import score
 from tanren.micro.world import PICTURE_SIZES_WH, Scene, draw_scene, known_words, prompt, spread
 from tanren.models.clip_tokenizer import clip_tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from train_denoiser import (
     SCHEDULE,
     Round,
@@ -47,7 +47,7 @@ CANVAS = 1.5  # the side of a canvas over that of the crop
 LARGEST_ORIGINAL = 2048  # pixels
 
 ROUNDS = {
-    1: Round(5500, peak=1.0, constant_until=0.3, mixed_from=0.55, full_length_from=0.92, seed=SEED, even_cost=True),
+    1: Round(4800, peak=1.0, constant_until=0.3, mixed_from=0.55, full_length_from=0.92, seed=SEED, even_cost=True),
     2: Round(
         2500,
         peak=0.4,
@@ -185,7 +185,9 @@ def train(
     modules = (first, second, unet)
     of_tables = {id(rows.rows) for rows in tables}
     weights = [p for module in modules for p in module.parameters() if p.requires_grad and id(p) not in of_tables]
-    optimizer = MuonWithAdamW(weights, lr=0.02, adamw_lr=1e-3, momentum=0.95, weight_decay=0.01, dtype=torch.bfloat16)
+    optimizer = MuonWithAdamW(
+        weights, lr=0.015, adamw_lr=1e-3, momentum=0.95, weight_decay=0.03, dtype=torch.bfloat16, calmed=calmed(unet)
+    )
     for rows in tables:
         optimizer.add_to_adamw(rows.rows)
     average = MovingAverage([*weights, *(rows.rows for rows in tables)], decay=0.998)
@@ -213,6 +215,16 @@ def train(
             average.swap()
             save_and_look(work_dir, model, tables)
             average.swap()
+
+
+def calmed(unet: UNet2DConditionModel) -> dict[nn.Parameter, float]:
+    """Slower learning rates for the layers inside transformers, the slower the more of them are in a row."""
+    factors = {}
+    for name, parameter in unet.named_parameters():
+        if ".transformer_blocks." in name:
+            transformer = unet.get_submodule(name.split(".transformer_blocks.")[0])
+            factors[parameter] = 1 / len(transformer.transformer_blocks) ** 0.5
+    return factors
 
 
 def inner(encoder: CLIPTextModel | CLIPTextModelWithProjection) -> Any:
