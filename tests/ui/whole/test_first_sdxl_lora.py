@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -53,9 +54,13 @@ def test_from_an_sdxl_checkpoint_to_a_lora_in_use(surroundings, visit, pictures)
     make_it_short(window)
     train(window)
     use_it(window, surroundings)
+    window.close()
     surroundings.kill()
     # A trainer takes a moment to let go of its libraries.
-    wait_until(lambda: not surroundings.left_over(), "all processes to end", window.page)
+    until = time.monotonic() + 120
+    while surroundings.left_over() and time.monotonic() < until:
+        time.sleep(0.2)
+    assert surroundings.left_over() == []
 
 
 def see_the_form_of_sdxl(window):
