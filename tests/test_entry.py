@@ -131,7 +131,7 @@ def test_debug_dataset_lists_pictures_and_ends(good, capfd):
     assert listed.endswith("a.png\t64x64\t×1\tfile\t'a cat'\n")
 
 
-@pytest.mark.option("console_log_file", "console_log_simple")
+@pytest.mark.option("console_log_file")
 def test_log_goes_to_a_file_when_asked(tmp_path, capfd):
     path = tmp_path / "logs" / "run.txt"
 
@@ -144,10 +144,20 @@ def test_log_goes_to_a_file_when_asked(tmp_path, capfd):
 
 
 @pytest.mark.option("console_log_level")
-def test_log_level_hides_warnings(good, capfd):
-    main("train_network", [*good, "--v_parameterization", "--console_log_level=ERROR", "--debug_dataset", "--zero_t"])
+@pytest.mark.parametrize(("words", "warnings"), [([], 1), (["--console_log_level=ERROR"], 0)])
+def test_log_level_hides_warnings(good, capfd, words, warnings):
+    main("train_network", [*good, "--zero_terminal_snr", "--debug_dataset", *words])
 
-    assert "WARNING" not in capfd.readouterr().err
+    assert capfd.readouterr().err.count("WARNING --zero_terminal_snr") == warnings
+
+
+@pytest.mark.option("console_log_simple")
+@pytest.mark.parametrize(("words", "is_simple"), [([], False), (["--console_log_simple"], True)])
+def test_simple_lines_have_neither_time_nor_level(good, capfd, words, is_simple):
+    main("train_network", [*good, "--zero_terminal_snr", "--debug_dataset", *words])
+
+    lines = capfd.readouterr().err.splitlines()
+    assert any(line.startswith("--zero_terminal_snr") for line in lines) is is_simple
 
 
 def test_only_the_first_of_several_processes_tells_what_is_wrong_with_the_settings():

@@ -197,3 +197,22 @@ def test_the_loss_on_held_out_pictures_is_measured_when_asked(run, options, told
 
     assert [(event["every"], event["step"]) for event in of_kind(events, "validation")] == told
     assert phases(events)["validate"] == batches
+
+
+@pytest.mark.option("scale_weight_norms")
+def test_no_layer_of_the_file_is_larger_than_its_norm_may_be(run):
+    steep = {"optimizer_type": "SGD", "learning_rate": "10", "max_grad_norm": 0}
+    free, _ = run("free", **steep)
+    kept, _ = run("kept", scale_weight_norms=0.05, **steep)
+
+    assert max(norms(free / "waves.safetensors")) > 0.1
+    assert max(norms(kept / "waves.safetensors")) == pytest.approx(0.05, rel=1e-4)
+
+
+def norms(path):
+    """Of what each layer adds to the model; rank and alpha are 1."""
+    found = tensors(path)
+    for name in found:
+        if name.endswith("lora_up.weight"):
+            down = found[name.replace("lora_up", "lora_down")]
+            yield (found[name].flatten(1) @ down.flatten(1)).norm().item()
