@@ -97,6 +97,20 @@ def test_adamw_is_the_default_and_fused():
     assert made.text == "torch.optim.adamw.AdamW"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_sgd_moves_every_weight_in_every_precision(dtype):
+    """More weights than one register holds."""
+    parameter = torch.nn.Parameter(torch.ones(20, 16, dtype=dtype))
+    made = make_optimizer(
+        [ParameterGroup("unet", [parameter], 0.5)], OptimizerOptions(optimizer_type="SGD", learning_rate=0.5), Report()
+    )
+    parameter.grad = torch.ones_like(parameter)
+
+    made.optimizer.step()
+
+    assert torch.equal(parameter.detach(), torch.full_like(parameter, 0.5))
+
+
 def test_fused_adamw_equals_the_plain_one():
     fused, of_fused = make()
     plain, of_plain = make(optimizer_args=("foreach=False",))

@@ -210,7 +210,11 @@ def _fast_path(kind: type[Optimizer], groups: Sequence[ParameterGroup], argument
     chosen = {"fused", "foreach", "differentiable"} & arguments.keys()
     if kind not in (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD, torch.optim.Adagrad) or chosen:
         return {}
-    devices = {parameter.device.type for group in groups for parameter in group.params}
+    parameters = [parameter for group in groups for parameter in group.params]
+    devices = {parameter.device.type for parameter in parameters}
+    if kind is torch.optim.SGD and "cpu" in devices and any(p.dtype is not torch.float32 for p in parameters):
+        # torch 2.13's kernel for a CPU leaves most weights of half precision as they were.
+        return {}
     return {"fused": True} if devices <= {"cpu", "cuda"} else {}
 
 
