@@ -5,7 +5,7 @@
 
 SD_WORK_DIR holds a finished micro-SD. Its autoencoder is taken over with another scaling factor, and its text encoder
 is where encoder 2 begins. The size conditions mean what they mean in SDXL: a picture whose original was smaller than
-the training size is soft, and a crop that begins further right shows the shape further left.
+the training size is soft, and a crop may cut the shape off.
 """
 
 import argparse
