@@ -43,7 +43,6 @@ def test_from_the_first_click_to_a_lora_in_use(surroundings, visit, pictures):
     look_in_the_dark_and_on_a_phone(window)
     use_it(window, surroundings)
     delete_the_job(window, surroundings)
-    put_it_back_and_delete_it_for_good(window, surroundings)
     empty_the_cache(window, surroundings)
     surroundings.kill()
     wait_until(lambda: surroundings.left_over() == [], "nothing to be left", window.page)
@@ -250,21 +249,6 @@ def delete_the_job(window, surroundings):
     expect(window.page.locator(".tn-list").get_by_text("No jobs yet.")).to_be_visible()
     assert surroundings.jobs() == []
     assert len(list((surroundings.data_dir / "trash").iterdir())) == 1
-
-
-def put_it_back_and_delete_it_for_good(window, surroundings):
-    page = window.page
-    page.locator(".tn-trash > summary").click()
-    page.locator("[data-trash=put_back]").click()
-    page.locator(".tn-job-row", has_text=NAME).click()
-    expect(window.job.locator(".tn-files tbody tr").first).to_contain_text(f"step {STEPS}")
-    window.action("delete").click()
-    window.answers_dialog()
-    page.locator("[data-trash=remove]").click()
-    window.keep("delete-for-good", whole=False)
-    window.answers_dialog()
-    expect(page.locator(".tn-trash")).to_be_hidden()
-    assert list((surroundings.data_dir / "trash").iterdir()) == []
 
 
 def empty_the_cache(window, surroundings):
