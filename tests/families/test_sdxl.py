@@ -16,8 +16,8 @@ from tanren.errors import ModelFileError
 from tanren.events import Report
 from tanren.families import sdxl
 from tanren.families.base import Placement
-from tanren.models.checkpointing import enable_gradient_checkpointing
 from tanren.models.build import quiet_libraries
+from tanren.models.checkpointing import enable_gradient_checkpointing
 from tanren.models.configs import STANDARD, header_entry
 from tanren.models.save_folder import write_folder
 from tanren.models.unet_keys import renamed, sgm_table

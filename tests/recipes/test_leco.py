@@ -111,7 +111,8 @@ def test_an_erasing_run_draws_one_sample(train, tmp_path):
     prompts.write_text("a red circle --w 64 --h 64 --s 2 --d 3\n", "utf-8")
     code, out = train(f"--sample_prompts={prompts}", "--sample_every_n_steps=3")
     assert code == 0
-    assert [path.name.split("_")[3] for path in (out / "sample").iterdir()][0].isdigit()
+    (picture,) = (out / "sample").iterdir()
+    assert picture.name.split("_")[3].isdigit()
 
 
 @pytest.mark.option("max_denoising_steps", "leco_denoise_guidance_scale", "noise_offset")

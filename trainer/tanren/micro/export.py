@@ -32,7 +32,9 @@ def main(words: Sequence[str]) -> int:
         if chosen.out is not None:
             written = write_file(chosen.model, resolve_user_path(chosen.out, "new file", where="OUT"))
         else:
-            written = write_folder(asset(*MODELS[chosen.model]), resolve_user_path(chosen.diffusers, "new folder", where="--diffusers"))
+            written = write_folder(
+                asset(*MODELS[chosen.model]), resolve_user_path(chosen.diffusers, "new folder", where="--diffusers")
+            )
     except UserError as problem:
         print(problem, file=sys.stderr)
         return problem.code
