@@ -53,7 +53,11 @@ class Watch:
         if event["kind"] == "phase":
             self.phase = event["name"]
         elif event["kind"] == "step":
+            self.phase = "train"
             self.steps.append((time.perf_counter(), time.process_time()))
+        elif event["kind"] == "epoch":
+            # Saving copies the network's weights, which is not what a step takes.
+            self.phase = "save"
         self.look()
 
     def __enter__(self) -> Watch:
