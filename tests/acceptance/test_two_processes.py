@@ -168,4 +168,5 @@ def test_a_signal_to_the_launcher_stops_both_processes_and_saves(model, four_pic
 
     result = json.loads((tmp_path / "job/result.json").read_text("utf-8"))
     assert (result["state"], result["code"]) == ("stopped", 20), said
-    assert len(list((tmp_path / "job/checkpoints").glob("step-*"))) == 1
+    # The end of an epoch has saved one of its own when the signal came late.
+    assert len(list((tmp_path / "job/checkpoints").glob("step-*"))) in (1, 2)

@@ -12,6 +12,7 @@ from model_files import FULL_WIDTH, SD1_SHAPES, SDXL_SHAPES, write_model
 from PIL import Image
 from tanren.errors import Problems
 from tanren.jobs.shelf import Shelf
+from tanren.ui import base_models
 from tanren.ui.base_models import MICRO_SD
 from tanren.ui.checking import check
 from tanren.ui.context import Context
@@ -244,6 +245,7 @@ def test_presets_are_those_of_the_training_and_say_what_they_are_for(form, sdxl)
         "Character, quality · SDXL, 16 to 24 GB",
         "Anime character · Pony, Illustrious, NoobAI, 12 GB",
         "Style · SDXL, 12 GB",
+        "Quick try of SDXL · CPU, no model needed",
     ]
     assert not set(names) & set(form.preset_names("train_network"))
     assert "at 1024 pixels; the U-Net learns, in 8 bits" in form.about_preset(sdxl, SDXL_PRESET)
@@ -386,7 +388,8 @@ def test_settings_for_sdxl_lead_to_its_training(form, models, text, taken):
     assert {name: raw[name] for name in taken} == taken
 
 
-def test_settings_for_sdxl_without_such_a_model_ask_for_one(form, models):
+def test_settings_for_sdxl_without_such_a_model_ask_for_one(form, models, monkeypatch):
+    monkeypatch.delitem(base_models.EMBEDDED, base_models.MICRO_SDXL)
     for name in ("tags.safetensors", "ponyXL.ckpt"):
         (models / name).unlink()
     form.read_lists()

@@ -39,7 +39,7 @@ class Visit:
     def __init__(self, browser: Browser, line: int, address: str, name: str) -> None:
         self.line, self.address, self.name = line, address, name
         self.troubles: list[str] = []
-        self._may_fail = False
+        self._may_fail = self._was_without_server = False
         self._number = 0
         self.context = browser.new_context(viewport=DESK, locale="en-US")
         self.page: Page = self.context.new_page()
@@ -57,13 +57,15 @@ class Visit:
             route.abort()
 
     def _note(self, text: str) -> None:
-        if not self._may_fail:
+        # Connections that died with the program are found dead when they are used again, which may be much later.
+        is_old_connection = self._was_without_server and "net::ERR_CONNECTION_RESET" in text
+        if not self._may_fail and not is_old_connection:
             self.troubles.append(text)
 
     @contextlib.contextmanager
     def without_server(self) -> Iterator[None]:
         """While the program is dead, requests fail and the browser says so."""
-        self._may_fail = True
+        self._may_fail = self._was_without_server = True
         yield
         self.page.wait_for_timeout(500)
         self._may_fail = False

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from .. import errors
 from ..errors import SeveralProblems, StoppedOnRequest, UserError
 from ..events import Event
 
@@ -161,7 +162,13 @@ def name_of(index: int, count: int) -> str:
     return f"process {index + 1} of {count} (rank {index})"
 
 
+def _is_kind(found: object) -> bool:
+    """One of the plain classes of problems, of which each has its exit code."""
+    is_problem = isinstance(found, type) and issubclass(found, UserError)
+    return is_problem and found not in (UserError, SeveralProblems)
+
+
 def _problem(who: str, told: dict[str, Any]) -> UserError:
-    kinds = {kind.code: kind for kind in UserError.__subclasses__() if kind is not SeveralProblems}
+    kinds = {kind.code: kind for kind in vars(errors).values() if _is_kind(kind)}
     where = f"{who}, {told['where']}" if told["where"] else who
     return kinds.get(told["code"], UserError)(where=where, what=told["what"], why=told["why"], fix=told["fix"])

@@ -43,8 +43,12 @@ def is_ours(folder: Path, runner: Runner) -> bool:
 
 
 def is_left(folder: Path, runner: Runner) -> bool:
-    """True while the attempt's trainer, or anything that it started, runs."""
-    return is_ours(folder, runner) or bool(processes_of(runner.nonce))
+    """True while the attempt's trainer, or anything that it started, runs.
+
+    A process that ends has lost its environment a moment before it lets go of the lock.
+    """
+    holds_lock = (lock_holder(folder / LOCK) or {}).get("nonce") == runner.nonce
+    return holds_lock or is_ours(folder, runner) or bool(processes_of(runner.nonce))
 
 
 def end_attempt(folder: Path, *, at_once: bool, term_seconds: float = TERM_SECONDS) -> bool:
