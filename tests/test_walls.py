@@ -31,6 +31,7 @@ RANKS = {
     "diffusion": 3,
     "data": 4,
     "jobs": 5,
+    "library": 5,
     "models": 5,
     "families": 6,
     "networks": 7,
@@ -44,7 +45,7 @@ RANKS = {
     "__main__": 14,
 }
 AROUND_ENTRY = 12
-LIGHT_PARTS = ("formats", "options", "hub", "jobs", "ui")
+LIGHT_PARTS = ("formats", "options", "hub", "jobs", "library", "ui")
 HEAVY_AT_THE_TOP = ("torch_facts",)
 LIGHT_ELSEWHERE = (
     *("data.scan", "data.captions", "data.buckets"),

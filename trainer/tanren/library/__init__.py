@@ -1,0 +1,1 @@
+"""Looking into model files, editing what they say about themselves, and keeping an index of whole folders. No torch."""
