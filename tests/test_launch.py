@@ -34,7 +34,7 @@ def launch(*words: str, python: str = sys.executable, **environment: str) -> sub
 def test_the_help_lists_every_command():
     done = launch("--help")
     assert done.returncode == 0
-    for name in ("ui", "demo", "test", "setup", "doctor", "plan", "micro-model", *COMMANDS):
+    for name in ("ui", "demo", "test", "setup", "doctor", "plan", "micro-model", "meta", *COMMANDS):
         assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE), name
 
 
@@ -151,7 +151,7 @@ def test_the_pins_can_be_installed_on_every_supported_python():
     assert done.stdout.count(" packages\n") == 4
 
 
-@pytest.mark.parametrize("command", ["ui", "demo", "micro-model", "setup", "doctor", "test", "plan"])
+@pytest.mark.parametrize("command", ["ui", "demo", "micro-model", "setup", "doctor", "test", "plan", "meta"])
 def test_help_of_a_command_needs_no_environment(command, tmp_path):
     words = ["train_network", "--help"] if command == "plan" else ["--help"]
     done = launch(command, *words, TANREN_VENV=str(tmp_path / "none"))

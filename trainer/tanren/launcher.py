@@ -125,6 +125,7 @@ def _table() -> dict[str, SubCommand]:
         "doctor": SubCommand(_doctor, "say what this machine can do (--json)"),
         "plan": SubCommand(_plan, "say what a run would do, without loading a model: plan train_network --…"),
         "micro-model": SubCommand(_micro_model, "write an embedded model: micro-model sd15 OUT.safetensors"),
+        "meta": SubCommand(_meta, "look into model files, edit what they say: meta show|edit|undo|diff|scrub|verify"),
         "convert": SubCommand(_convert, "prompt lists of other programs: convert leco OLD.yaml NEW.toml"),
     }
     trainers = {name: SubCommand(_trainer_called(name), command.title) for name, command in COMMANDS.items()}
@@ -189,6 +190,12 @@ def _micro_model(words: list[str], start: Start) -> int:
 
 def _convert(words: list[str], start: Start) -> int:
     return _run_module("tanren.convert", words, start)
+
+
+def _meta(words: list[str], start: Start) -> int:
+    from . import meta
+
+    return meta.main(words)
 
 
 def _test(words: list[str], start: Start) -> int:

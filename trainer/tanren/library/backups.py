@@ -1,0 +1,122 @@
+"""Old headers of edited files, kept in `<data>/backups`, and the way back to them.
+
+A backup is one JSON file: where the model file lay, its metadata, and the SHA-256 of its tensors. Going back writes the
+old metadata into the file again; the tensors must still be the same ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ResumeError, UsageError
+from ..files import write_json
+from ..formats.safetensors_header import Header, read_header, replace_header
+from .hashes import tensor_hash
+
+FOLDER = "backups"
+SCHEMA = 1
+MAX_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One old header.
+
+    Args:
+        file: where it is kept.
+        path: the model file it belongs to.
+        metadata: as they were.
+        tensors: SHA-256 of everything after the header.
+        saved: unix time.
+    """
+
+    file: Path
+    path: Path
+    metadata: dict[str, str]
+    tensors: str
+    saved: float
+
+
+def keep_header(path: Path, header: Header, data: Path) -> Backup:
+    """Keep the header of a file before it is edited; durable when this returns.
+
+    Raises:
+        StorageError: it could not be written; the edit must not go on then.
+    """
+    folder = data / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = time.time()
+    file = folder / f"{int(saved * 1000):013d}-{secrets.token_hex(4)}.json"
+    backup = Backup(file, path.resolve(), dict(header.metadata), tensor_hash(path, header), saved)
+    content = {
+        "schema": SCHEMA,
+        "path": str(backup.path),
+        "metadata": backup.metadata,
+        "tensors": backup.tensors,
+        "saved": saved,
+    }
+    write_json(file, content)
+    return backup
+
+
+def forget(backup: Backup) -> None:
+    """Take a backup away whose edit was not made."""
+    with contextlib.suppress(OSError):
+        backup.file.unlink()
+
+
+def backups_of(path: Path, data: Path) -> list[Backup]:
+    """The backups of a file, the newest first; damaged ones are passed over."""
+    folder = data / FOLDER
+    if not folder.is_dir():
+        return []
+    wanted = path.resolve()
+    found = (_read(file) for file in sorted(folder.glob("*.json"), reverse=True))
+    return [backup for backup in found if backup is not None and backup.path == wanted]
+
+
+def undo(path: Path, data: Path) -> Backup:
+    """Bring back the header a file had before its last edit; that edit's backup is used up.
+
+    Raises:
+        UsageError: there is nothing to undo.
+        ResumeError: the tensors are no longer those of the backup.
+        ModelFileError: the file is damaged.
+        StorageError: it could not be written.
+    """
+    kept = backups_of(path, data)
+    if not kept:
+        raise UsageError(where=str(path), what="There is no earlier header of this file.", fix="Nothing to undo.")
+    backup = kept[0]
+    if tensor_hash(path, read_header(path)) != backup.tensors:
+        raise ResumeError(
+            where=str(path),
+            what="The tensors of this file are no longer those of the backup.",
+            why="Somebody put another file in its place.",
+            fix=f"The old metadata are in {backup.file}.",
+        )
+    replace_header(path, backup.metadata)
+    forget(backup)
+    return backup
+
+
+def _read(file: Path) -> Backup | None:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            return None
+        content: Any = json.loads(file.read_text("utf-8"))
+        metadata, tensors = content["metadata"], content["tensors"]
+        path, saved = Path(content["path"]), float(content["saved"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if content.get("schema") != SCHEMA or not isinstance(tensors, str) or not isinstance(metadata, dict):
+        return None
+    if not all(isinstance(text, str) for text in metadata.values()):
+        return None
+    return Backup(file, path, metadata, tensors, saved)
