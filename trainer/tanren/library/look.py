@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..formats.network_kind import NetworkKind, network_kind, read_alphas
 from ..formats.safetensors_header import HEADER_LIMIT, Header, read_header
 from .filing import Filed, alias_of, filed_by_hosts
 from .origin import trainer_of
+from .plain_text import plain
 from .sidecar import Beside, read_beside
 from .tag_table import TagTable, Trigger, tag_table, triggers
 from .values import moment_of
@@ -134,6 +136,9 @@ def look_at(path: Path, *, limit: int = HEADER_LIMIT, beside: bool = True) -> Lo
     kind = network_kind({name: entry.shape for name, entry in header.tensors.items()}, alphas)
     family, source, warnings = _family(kind, header.metadata)
     found = read_beside(path) if beside else Beside()
+    odd = [layer.name for layer in kind.layers if layer.alpha is not None and not math.isfinite(layer.alpha)]
+    if odd:
+        warnings = (*warnings, f"The alpha of {len(odd)} layers is not finite, first {plain(odd[0], 100)}.")
     return Look(path, stamp, header, kind, family, source, found, (*warnings, *found.problems))
 
 
