@@ -116,6 +116,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 UNREADABLE = "is unreadable"
 XSS = "<img src=x onerror=alert(1)>"
 SHOWN: dict[str, tuple[bytes, str, str, str]] = {
+    "ranks of two halves that differ": (
+        network_bytes({"lora_unet_x.lora_down.weight": (4, 8), "lora_unet_x.lora_up.weight": (8, 3)}),
+        *("unknown", "lora", "do not fit together, first lora_unet_x"),
+    ),
     "no tensors, no metadata": (raw("{}", b""), "unknown", "unknown", ""),
     "no tensors, some metadata": (of({"__metadata__": {"ss_v2": "False"}}, b""), "sd1", "unknown", ""),
     "spaces after the header": (raw(json.dumps(W) + "     "), "unknown", "unknown", ""),

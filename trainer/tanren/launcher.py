@@ -125,7 +125,9 @@ def _table() -> dict[str, SubCommand]:
         "doctor": SubCommand(_doctor, "say what this machine can do (--json)"),
         "plan": SubCommand(_plan, "say what a run would do, without loading a model: plan train_network --…"),
         "micro-model": SubCommand(_micro_model, "write an embedded model: micro-model sd15 OUT.safetensors"),
-        "meta": SubCommand(_meta, "look into model files, edit what they say: meta show|edit|undo|diff|scrub|verify"),
+        "meta": SubCommand(
+            _meta, "look into model files, edit what they say: meta show|edit|undo|diff|scrub|verify|norms"
+        ),
         "convert": SubCommand(_convert, "prompt lists of other programs: convert leco OLD.yaml NEW.toml"),
     }
     trainers = {name: SubCommand(_trainer_called(name), command.title) for name, command in COMMANDS.items()}
@@ -193,6 +195,9 @@ def _convert(words: list[str], start: Start) -> int:
 
 
 def _meta(words: list[str], start: Start) -> int:
+    """Everything but the norms of the weights is read by whatever Python this is."""
+    if words[:1] == ["norms"]:
+        return _run_module("tanren.networks.update_norms", words[1:], start)
     from . import meta
 
     return meta.main(words)

@@ -6,6 +6,7 @@ python launch.py meta undo FILE…          bring the metadata from before the l
 python launch.py meta diff FIRST SECOND   what differs between two files
 python launch.py meta scrub FILE…         show which private words the metadata hold; --write takes them out
 python launch.py meta verify FILE…        check the structure and the stored hashes
+python launch.py meta norms FILE…         how strongly each block changes (runs in the trainer's environment)
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="meta", description="What model files say about themselves.")
+    parser = argparse.ArgumentParser(
+        prog="meta",
+        description="What model files say about themselves.",
+        epilog="`meta norms FILE…` says how strongly each block changes; it runs in the trainer's environment.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     show = _command(commands, "show", "what a file is, how it was trained, its tags", _show)

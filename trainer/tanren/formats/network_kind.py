@@ -91,6 +91,7 @@ class NetworkKind:
         naming: whose spelling the names follow.
         layers: the layers it changes; empty for full models.
         unknown: how many tensors belong to no known scheme.
+        misfits: layers whose two halves do not fit together, or of which one is missing.
     """
 
     family: str
@@ -99,6 +100,7 @@ class NetworkKind:
     naming: str = ""
     layers: tuple[LayerKind, ...] = ()
     unknown: int = 0
+    misfits: tuple[str, ...] = ()
 
     @property
     def type_title(self) -> str:
@@ -146,7 +148,9 @@ def network_kind(shapes: Mapping[str, Shape], alphas: Mapping[str, float] | None
     plain = {name: {role: shape for role, (_, shape) in roles.items()} for name, roles in layers.items()}
     kinds = tuple(_layer(name, roles, (alphas or {}).get(name)) for name, roles in plain.items())
     family = "sdxl" if "lllite" in algorithms else family_of_layers(plain)
-    return NetworkKind(family, _type(algorithms, plain), "dora" in algorithms, naming_of(shapes), kinds, unknown)
+    misfits = tuple(name for name, roles in plain.items() if _is_misfit(roles))
+    kind = _type(algorithms, plain)
+    return NetworkKind(family, kind, "dora" in algorithms, naming_of(shapes), kinds, unknown, misfits)
 
 
 def read_alphas(path: Path, header: Header) -> dict[str, float]:
@@ -203,6 +207,14 @@ def _type(algorithms: Counter[str], layers: Mapping[str, Mapping[str, Shape]]) -
     if kind == "lora" and any(_is_wide_convolution(roles) for roles in layers.values()):
         return "locon"
     return kind
+
+
+def _is_misfit(roles: Mapping[str, Shape]) -> bool:
+    """True when up and down differ in rank, or only one of them is there."""
+    if "conditioning" in roles or not {"down", "up"} & roles.keys():
+        return False
+    down, up = roles.get("down", ()), roles.get("up", ())
+    return len(down) < 2 or len(up) < 2 or down[0] != up[1]
 
 
 def _is_wide_convolution(roles: Mapping[str, Shape]) -> bool:

@@ -136,10 +136,17 @@ def look_at(path: Path, *, limit: int = HEADER_LIMIT, beside: bool = True) -> Lo
     kind = network_kind({name: entry.shape for name, entry in header.tensors.items()}, alphas)
     family, source, warnings = _family(kind, header.metadata)
     found = read_beside(path) if beside else Beside()
+    return Look(path, stamp, header, kind, family, source, found, (*warnings, *_doubts(kind), *found.problems))
+
+
+def _doubts(kind: NetworkKind) -> list[str]:
+    """What the header and the alphas show to be wrong, without a look at the weights."""
     odd = [layer.name for layer in kind.layers if layer.alpha is not None and not math.isfinite(layer.alpha)]
-    if odd:
-        warnings = (*warnings, f"The alpha of {len(odd)} layers is not finite, first {plain(odd[0], 100)}.")
-    return Look(path, stamp, header, kind, family, source, found, (*warnings, *found.problems))
+    lines = [f"The alpha of {len(odd)} layers is not finite, first {plain(odd[0], 100)}."] if odd else []
+    if kind.misfits:
+        first = plain(kind.misfits[0], 100)
+        lines.append(f"The tensors of {len(kind.misfits)} layers do not fit together, first {first}.")
+    return lines
 
 
 def stamp_of(path: Path) -> Stamp:
