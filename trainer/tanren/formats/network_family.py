@@ -98,7 +98,8 @@ def _unet_family(paths: Mapping[str, Roles]) -> str | None:
         return "sdxl"
     for path, roles in unet.items():
         if path.endswith(("_proj_in", "_proj_out")):
-            shape = roles.get("down") or roles.get("hada_w1_b") or roles.get("diff") or ()
+            # LoHa and LoKr flatten a 1x1 convolution, so they do not tell.
+            shape = roles.get("down") or roles.get("diff") or ()
             if shape:
                 # SD 1 projects with 1x1 convolutions, SD 2 with linear layers.
                 return "sd1" if len(shape) == 4 else "sd2"
