@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from model_files import SDXL_SHAPES, write_model
 from network_files import SD1_LORA, SDXL_LORA, payload_of, write_network
 from PIL import Image
 from tanren.formats.lora_metadata import sshs_hashes
@@ -53,6 +54,16 @@ def test_show_json_is_a_list_with_everything(cat, capsys):
     assert (shown["family"], shown["type"], shown["layers"]) == ("sd1", "lora", 2)
     assert shown["parts"]["unet"] == {"layers": 1, "ranks": {"8": 1}, "alphas": {"4.0": 1}}
     assert shown["metadata"] == META
+
+
+def test_show_says_whether_a_file_fits_a_checkpoint(cat, tmp_path, capsys):
+    base = write_model(tmp_path / "base.safetensors")
+    large = write_model(tmp_path / "xl.safetensors", SDXL_SHAPES)
+
+    assert main(["meta", "show", str(cat), "--fits", str(base)]) == 0
+    assert "  fits: Made for Stable Diffusion 1: it fits a Stable Diffusion 1 model." in capsys.readouterr().out
+    assert main(["meta", "show", str(cat), "--json", "--fits", str(large)]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["fits"] is False
 
 
 def test_a_broken_file_among_several_is_code_4_and_the_others_are_shown(cat, tmp_path, capsys):

@@ -21,10 +21,12 @@ from typing import Any
 
 from . import meta_text
 from .errors import EnvironmentProblem, ModelFileError, SeveralProblems, UsageError, UserError
+from .formats.base_model import kind_at
 from .formats.safetensors_header import read_header
 from .library.backups import undo
 from .library.compare import compare
 from .library.edit import SHORT_NAMES, Change, Edited, edit_files, write_metadata
+from .library.filing import fit
 from .library.hashes import CHANGES, STAYS, hash_problems, hashes_of
 from .library.look import look_at, stamp_of
 from .library.scrub import scrubbed
@@ -59,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     show = _command(commands, "show", "what a file is, how it was trained, its tags", _show)
     show.add_argument("--json", action="store_true", help="everything, for programs: a list with one object per file")
     show.add_argument("--tags", type=int, default=20, metavar="N", help="show the N most frequent tags (20)")
+    show.add_argument("--fits", metavar="CHECKPOINT", help="say whether it works with this base model")
     show.add_argument("--blocks", action="store_true", help="rank and alpha of every block")
 
     edit = _command(commands, "edit", "change metadata; the tensors stay byte for byte", _edit)
@@ -126,19 +129,29 @@ def _raise_all(problems: Sequence[UserError]) -> None:
 
 def _show(chosen: argparse.Namespace) -> None:
     found: list[dict[str, Any]] = []
+    base = _checkpoint_family(chosen.fits) if chosen.fits else None
 
     def show(path: Path) -> None:
         look = look_at(path)
+        fits = fit(look.family, base) if base is not None else None
         if chosen.json:
-            found.append(meta_text.look_as_json(look))
+            answer = {} if fits is None else {"fits": fits.answer}
+            found.append({**meta_text.look_as_json(look), **answer})
         else:
-            print(meta_text.look_as_text(look, tags=chosen.tags, blocks=chosen.blocks))
+            print(meta_text.look_as_text(look, fits, tags=chosen.tags, blocks=chosen.blocks))
 
     try:
         _each(chosen.files, show)
     finally:
         if chosen.json:
             _print_json(found)
+
+
+def _checkpoint_family(text: str) -> str:
+    """The family of a checkpoint or diffusers folder; a .ckpt file is not opened here."""
+    path = resolve_user_path(text, "folder" if Path(text).is_dir() else "file", where="--fits")
+    kind = kind_at(path)
+    return kind.family if kind is not None else "unknown"
 
 
 def _edit(chosen: argparse.Namespace) -> None:

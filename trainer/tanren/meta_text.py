@@ -9,6 +9,7 @@ from typing import Any
 from .library.compare import Comparison
 from .library.edit import Edited
 from .library.facts import grouped_facts
+from .library.filing import Fit
 from .library.hashes import Hashes
 from .library.look import Look
 from .library.pictures_table import picture_tables
@@ -23,7 +24,7 @@ def safe(text: str) -> str:
     return plain(text)
 
 
-def look_as_text(look: Look, *, tags: int, blocks: bool) -> str:
+def look_as_text(look: Look, fits: Fit | None = None, *, tags: int, blocks: bool) -> str:
     """One file for people."""
     lines = [one_line(look.summary), f"  file: {safe(str(look.path))}"]
     source = {"derived": "derived from the tensors", "metadata": "from the metadata", "": "nothing tells"}
@@ -33,9 +34,9 @@ def look_as_text(look: Look, *, tags: int, blocks: bool) -> str:
     lines += [f"    {part}: {ranks.text}, {ranks.layers} layers" for part, ranks in look.kind.by_part().items()]
     if blocks:
         lines += [f"    {part} {block}: {ranks.text}" for (part, block), ranks in look.kind.by_block().items()]
-    lines += [
-        f"  {one.host} files it as {one.version}{'' if one.is_right else ', which is wrong'}" for one in look.filed
-    ]
+    for one in look.filed if look.kind.layers else ():
+        lines.append(f"  {one.host} files it as {one.version}{'' if one.is_right else ', which is wrong'}")
+    lines += [f"  fits: {fits.sentence}"] if fits is not None else []
     lines += [f"  note: {one_line(warning)}" for warning in look.warnings]
     lines += [f"  trigger: {one_line(one.words)} ({one_line(one.source)})" for one in look.triggers]
     for group, facts in grouped_facts(look.metadata).items():
