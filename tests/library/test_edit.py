@@ -79,9 +79,12 @@ def test_nothing_is_undone_on_other_tensors(tmp_path):
 def test_damaged_backups_are_passed_over(tmp_path):
     path, data = write_network(tmp_path / "cat.safetensors", SD1_LORA, META), tmp_path / "data"
     edit_file(path, Change({"ss_output_name": "two"}), data)
-    (data / "backups" / "9999999999999-00000000.json").write_text('{"path": 3}', "utf-8")
+    (kept,) = backups_of(path, data)
+    for number, damage in enumerate(('{"path": 3}', "{", "[]", '{"schema": 9}')):
+        name = kept.file.name[:-13] + f"{number:08}.json"
+        kept.file.with_name(name).write_text(damage, "utf-8")
 
-    assert len(backups_of(path, data)) == 1
+    assert backups_of(path, data) == [kept]
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_a_trigger_is_frequent_in_one_folder_and_rare_in_the_others():
 def test_words_that_somebody_wrote_down_win_over_guesses():
     metadata = {**KOHYA, "modelspec.trigger_phrase": "sks"}
 
-    found = triggers(metadata, tag_table(metadata), {"activation text": "sks cat,", "trainedWords": ["a", 3]})
+    found = triggers(metadata, tag_table(metadata), {"activation text": "sks cat,", "trainedWords": ["a", 3, "SKS,"]})
 
     assert [one.words for one in found] == ["sks", "sks cat,", "a"]
 

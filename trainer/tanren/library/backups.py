@@ -7,6 +7,7 @@ old metadata into the file again; the tensors must still be the same ones.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import secrets
 import time
@@ -52,7 +53,7 @@ def keep_header(path: Path, header: Header, data: Path) -> Backup:
     folder = data / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     saved = time.time()
-    file = folder / f"{int(saved * 1000):013d}-{secrets.token_hex(4)}.json"
+    file = folder / f"{int(saved * 1000):013d}-{_place_of(path)}-{secrets.token_hex(4)}.json"
     backup = Backup(file, path.resolve(), dict(header.metadata), tensor_hash(path, header), saved)
     content = {
         "schema": SCHEMA,
@@ -77,7 +78,7 @@ def backups_of(path: Path, data: Path) -> list[Backup]:
     if not folder.is_dir():
         return []
     wanted = path.resolve()
-    found = (_read(file) for file in sorted(folder.glob("*.json"), reverse=True))
+    found = (_read(file) for file in sorted(folder.glob(f"*-{_place_of(path)}-*.json"), reverse=True))
     return [backup for backup in found if backup is not None and backup.path == wanted]
 
 
@@ -104,6 +105,11 @@ def undo(path: Path, data: Path) -> Backup:
     replace_header(path, backup.metadata)
     forget(backup)
     return backup
+
+
+def _place_of(path: Path) -> str:
+    """A word for the place of a model file, so that only its own backups are opened among thousands."""
+    return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _read(file: Path) -> Backup | None:

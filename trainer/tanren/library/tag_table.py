@@ -99,7 +99,10 @@ def triggers(metadata: Mapping[str, str], table: TagTable, beside: Mapping[str, 
     words = beside.get("trainedWords")
     if isinstance(words, list):
         found += [Trigger(word.strip(), "Civitai") for word in words if isinstance(word, str) and word.strip()]
-    return tuple(found or _guesses(table))
+    distinct: dict[str, Trigger] = {}
+    for one in found:
+        distinct.setdefault(one.words.strip(" ,").casefold(), one)
+    return tuple(distinct.values()) or tuple(_guesses(table))
 
 
 def _guesses(table: TagTable) -> list[Trigger]:
