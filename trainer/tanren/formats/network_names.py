@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 # Suffix after the layer's name -> (algorithm, role). Longer ones are looked up first.
-_ROLES: dict[str, tuple[str, str]] = {
+ROLES: dict[str, tuple[str, str]] = {
     "lora_down.weight": ("lora", "down"),
     "lora_up.weight": ("lora", "up"),
     "lora_mid.weight": ("lora", "mid"),
@@ -134,7 +134,7 @@ def split_name(name: str) -> TensorName | None:
     """Layer and role of a tensor, or None when it belongs to no small network that is known."""
     parts = name.split(".")
     for count in (3, 2, 1):
-        found = _ROLES.get(".".join(parts[-count:])) if len(parts) > count else None
+        found = ROLES.get(".".join(parts[-count:])) if len(parts) > count else None
         if found is not None:
             return TensorName(".".join(parts[:-count]), *found)
     if len(parts) > 2 and parts[-1] == "weight" and parts[-2] in ("down", "up"):
