@@ -127,11 +127,38 @@ def test_covers_and_fields_beside_the_file(cat, tmp_path):
     assert json.loads((tmp_path / "cat.json").read_text("utf-8")) == {"activation text": "my cat"}
 
 
+def test_a_preview_replaces_the_one_before_which_is_kept(cat, tmp_path, data, capsys):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "new.webp")
+    Image.new("RGB", (8, 8), "blue").save(tmp_path / "cat.jpg")
+    old, before = (tmp_path / "cat.jpg").read_bytes(), cat.read_bytes()
+
+    assert main(["meta", "edit", str(cat), "--preview", str(tmp_path / "new.webp")]) == 0
+
+    assert Image.open(tmp_path / "cat.preview.png").size == (8, 8)
+    assert not (tmp_path / "cat.jpg").exists()
+    (kept,) = (data / "backups").iterdir()
+    assert kept.read_bytes() == old
+    assert str(kept) in capsys.readouterr().out
+    assert cat.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--cover", "--preview"])
+def test_what_is_no_picture_is_code_3(cat, tmp_path, option, capsys):
+    (tmp_path / "x.png").write_bytes(b"<svg>")
+    before = cat.read_bytes()
+
+    assert main(["meta", "edit", str(cat), "--set", "name=x", option, str(tmp_path / "x.png")]) == 3
+
+    assert "no picture that can be decoded" in capsys.readouterr().err
+    assert (cat.read_bytes(), (tmp_path / "cat.preview.png").exists()) == (before, False)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["edit"], 2, "Nothing to change."),
         (["edit", "--set", "name"], 2, "This is not KEY=VALUE."),
+        (["edit", "--set", "name=x", "--beside", "preferred weight=much"], 2, "'much' is no weight."),
         (["edit", "--unset", "ss_v2"], 2, "Add --lose-family if that is meant."),
         (["undo"], 2, "There is no earlier header of this file."),
     ],

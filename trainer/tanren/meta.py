@@ -30,7 +30,7 @@ from .library.filing import fit
 from .library.hashes import CHANGES, STAYS, hash_problems, hashes_of
 from .library.look import look_at, stamp_of
 from .library.scrub import scrubbed
-from .library.sidecar import write_host_fields
+from .library.sidecar import checked_host_field, write_host_fields
 from .paths import data_folder, resolve_user_path
 
 
@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"any key, or one of: {short}")
     edit.add_argument("--unset", action="append", default=[], metavar="KEY", help="take a key out")
     edit.add_argument("--cover", metavar="PICTURE", help="put a cover picture into the file")
+    edit.add_argument("--preview", metavar="PICTURE", help="put a picture for the WebUI's card beside the file")
     edit.add_argument(
         "--beside",
         action="append",
@@ -161,8 +162,10 @@ def _edit(chosen: argparse.Namespace) -> None:
     if chosen.cover:
         fresh |= _cover(chosen.cover)
     unset = tuple(SHORT_NAMES.get(key, key) for key in chosen.unset)
-    beside = dict(_pair(text, "--beside") for text in chosen.beside)
-    if not (fresh or unset or beside):
+    pairs = dict(_pair(text, "--beside") for text in chosen.beside)
+    beside = {name: checked_host_field(name, value) for name, value in pairs.items()}
+    preview = _preview(chosen.preview) if chosen.preview else None
+    if not (fresh or unset or beside or preview):
         raise UsageError(where="meta edit", what="Nothing to change.", fix="Add --set KEY=VALUE or --unset KEY.")
     change = Change(fresh, unset, may_lose_family=chosen.lose_family)
     done, refused = edit_files(paths, change, data_folder(), dry_run=chosen.dry_run)
@@ -170,22 +173,40 @@ def _edit(chosen: argparse.Namespace) -> None:
         print(meta_text.edit_as_text(edited, is_done=not chosen.dry_run))
         if beside and not chosen.dry_run:
             print(f"  written: {meta_text.safe(write_host_fields(edited.path, beside).name)}")
+        if preview and not chosen.dry_run:
+            print(f"  written: {_write_preview(edited.path, preview)}")
     if any(edited.backup for edited in done):
         print("\n".join((CHANGES, STAYS, "`meta undo FILE` brings the old metadata back.")))
     _raise_all(refused)
 
 
 def _cover(text: str) -> dict[str, str]:
-    """Pillow is needed for covers alone; everything else works with a bare Python."""
-    if importlib.util.find_spec("PIL") is None:
-        raise EnvironmentProblem(
-            where="--cover",
-            what="Covers are made with Pillow, which this Python does not have.",
-            fix="pip install pillow",
-        )
+    _check_pillow("--cover")
     from .library.cover import cover_values
 
     return cover_values(resolve_user_path(text, "file", where="--cover"))
+
+
+def _preview(text: str) -> bytes:
+    _check_pillow("--preview")
+    from .library.preview import preview_bytes
+
+    return preview_bytes(resolve_user_path(text, "file", where="--preview"))
+
+
+def _write_preview(path: Path, content: bytes) -> str:
+    """Write the picture; returns what was written, and where the one before is."""
+    from .library.preview import write_preview
+
+    fresh, kept = write_preview(path, content, data_folder())
+    return meta_text.safe(fresh.name + (f" (the picture before is kept as {kept})" if kept else ""))
+
+
+def _check_pillow(where: str) -> None:
+    """Pillow is needed for pictures alone; everything else works with a bare Python."""
+    if importlib.util.find_spec("PIL") is None:
+        what = "Pictures are made with Pillow, which this Python does not have."
+        raise EnvironmentProblem(where=where, what=what, fix="pip install pillow")
 
 
 def _undo(chosen: argparse.Namespace) -> None:

@@ -83,12 +83,7 @@ def cover_values(picture: Path) -> dict[str, str]:
     Raises:
         DataError: the file is no picture.
     """
-    try:
-        if picture.stat().st_size > MAX_FILE:
-            raise DataError(where=str(picture), what="The picture is larger than 50 MB.", fix="Make it smaller.")
-        data = picture.read_bytes()
-    except OSError as error:
-        raise DataError(where=str(picture), what="The picture cannot be read.", why=str(error.strerror)) from error
+    data = read_picture(picture)
     try:
         small, large = picture_bytes(data, THUMBNAIL_SIDE, form="JPEG"), picture_bytes(data, COVER_SIDE, form="JPEG")
     except DataError as problem:
@@ -97,6 +92,20 @@ def cover_values(picture: Path) -> dict[str, str]:
         "modelspec.thumbnail": "data:image/jpeg;base64," + base64.b64encode(small).decode("ascii"),
         "ssmd_cover_images": json.dumps([base64.b64encode(large).decode("ascii")]),
     }
+
+
+def read_picture(picture: Path) -> bytes:
+    """The bytes of a picture of a size that a person would choose.
+
+    Raises:
+        DataError: larger than 50 MB, or it cannot be read.
+    """
+    try:
+        if picture.stat().st_size > MAX_FILE:
+            raise DataError(where=str(picture), what="The picture is larger than 50 MB.", fix="Make it smaller.")
+        return picture.read_bytes()
+    except OSError as error:
+        raise DataError(where=str(picture), what="The picture cannot be read.", why=str(error.strerror)) from error
 
 
 def _encoded(metadata: Mapping[str, str], key: str) -> str | None:

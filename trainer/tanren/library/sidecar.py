@@ -87,13 +87,18 @@ def write_host_fields(path: Path, changes: Mapping[str, Any]) -> Path:
         if value is None:
             content.pop(name, None)
         else:
-            content[name] = _checked(name, value)
+            content[name] = checked_host_field(name, value)
     # As the WebUI writes it: indented by 4, letters as they are.
     text = json.dumps(content, indent=4, ensure_ascii=False)
     return write_text(target, text)
 
 
-def _checked(name: str, value: Any) -> Any:
+def checked_host_field(name: str, value: Any) -> Any:
+    """The value as the WebUI's file holds it.
+
+    Raises:
+        UsageError: a value of the wrong kind.
+    """
     kind = HOST_FIELDS.get(name, str)
     if kind is float:
         try:
