@@ -195,7 +195,9 @@ def test_scrub_shows_first_and_writes_only_when_told(cat, capsys):
     before = cat.read_bytes()
     assert main(["meta", "scrub", str(cat)]) == 0
     assert cat.read_bytes() == before
-    assert "would change" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "2 values would change" in shown
+    assert "  folder: '10_cat' → '10_folder 1'\n  user name: 'Alice' → 'user'\n" in shown
 
     assert main(["meta", "scrub", "--write", str(cat)]) == 0
     assert read_header(cat).metadata["ss_sd_model_name"] == "base.safetensors"

@@ -239,6 +239,8 @@ def _scrub(chosen: argparse.Namespace) -> None:
             backup = write_metadata(path, header, plan.metadata, data_folder(), stamp).backup
         edited = Edited(path, plan.differences, backup)
         print(meta_text.edit_as_text(edited, is_done=chosen.write))
+        print("".join(f"  folder: {meta_text.pair(old, new)}\n" for old, new in plan.folders.items()), end="")
+        print("".join(f"  user name: {meta_text.pair(name, 'user')}\n" for name in plan.users), end="")
         if plan.differences and not chosen.write:
             print("  Nothing was written; --write takes these words out.")
 

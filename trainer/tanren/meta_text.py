@@ -24,6 +24,11 @@ def safe(text: str) -> str:
     return plain(text)
 
 
+def pair(before: str, after: str) -> str:
+    """A word and what it becomes."""
+    return f"{_shown(before)} → {_shown(after)}"
+
+
 def look_as_text(look: Look, fits: Fit | None = None, *, tags: int, blocks: bool) -> str:
     """One file for people."""
     lines = [one_line(look.summary), f"  file: {safe(str(look.path))}"]

@@ -12,7 +12,7 @@ from ..formats.safetensors_header import Header, header_bytes, payload_blocks, r
 
 CHANGES = "Changes: the SHA-256 of the file and AutoV2 (its first ten digits), by which download sites find it."
 STAYS = (
-    "stays: the tensor hash, AutoV3, the hash in `Lora hashes` of pictures, sshs_model_hash and modelspec.hash_sha256"
+    "Stays: the tensor hash, AutoV3, the hash in `Lora hashes` of pictures, sshs_model_hash and modelspec.hash_sha256."
 )
 
 
