@@ -9,22 +9,25 @@ from pathlib import Path
 import torch
 
 from ..checkpoint.state import session_of
+from ..checkpoint.weights import load_weights
 from ..data.counting import Counts, count_steps
 from ..data.records import Scan
 from ..events import Report
-from ..families.base import Model
+from ..families.base import Family, Model, Placement
 from ..formats.sample_prompts import read_sample_prompts
 from ..models.checkpointing import InMainMemory, can_offload, enable_gradient_checkpointing
 from ..models.compiling import check_compiler, compile_blocks, compiles
 from ..models.lean import make_lean
 from ..networks.base import TrainedNetwork
+from ..networks.modules import attach_network, merge_base_weights
 from ..options.model import AttentionOptions
+from ..options.network import NetworkOptions
 from ..options.sampling import SamplingOptions
 from ..options.saving import SavingOptions
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
 from .learner import Learner
-from .precision import Precision
+from .precision import Precision, keep_whole, shrink_weights
 from .previews import Previews
 from .processes import Processes
 from .resting import Resting
@@ -37,6 +40,26 @@ def choose_seed(training: TrainingOptions, processes: Processes, source: Path | 
         return training.seed
     session = None if source is None else session_of(source)
     return processes.from_main(secrets.randbelow(2**32) if session is None else session.seed)
+
+
+def load_with_network(
+    family: Family, settings: Settings, placement: Placement, seed: int, report: Report
+) -> tuple[Model, TrainedNetwork]:
+    """The frozen base with `--base_weights` merged, and the network that learns on it.
+
+    Raises:
+        UserError: a file is missing, damaged or does not fit.
+    """
+    options = settings[NetworkOptions]
+    # What is merged in must be whole; weights become smaller afterwards.
+    model = family.load(settings, keep_whole(placement) if options.base_weights else placement, report)
+    for note in merge_base_weights(model, options, load_weights):
+        report.note(note)
+    shrink_weights(model, placement)
+    network = attach_network(model, options, seed, load_weights)
+    for note in network.notes:
+        report.note(note)
+    return model, network
 
 
 def count_run(scan: Scan, training: TrainingOptions, processes: Processes) -> Counts:

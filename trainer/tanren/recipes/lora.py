@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 
 from ..checkpoint.choosing import state_to_resume
-from ..checkpoint.weights import load_weights
 from ..data.dataset import BucketDataset
 from ..data.records import Scan
 from ..engine.averages import FiniteWatch, LossAverage
@@ -14,22 +13,20 @@ from ..engine.continuing import start_position
 from ..engine.fused import check_fused
 from ..engine.learner import Learner, check_learning
 from ..engine.loop import fit
-from ..engine.precision import choose_precision, keep_whole, place, shrink_weights
+from ..engine.precision import choose_precision, place
 from ..engine.processes import Processes
 from ..engine.results import make_saver
 from ..engine.run import Run
-from ..engine.setup import check_computing, choose_seed, count_run, make_previews, prepare_model
+from ..engine.setup import check_computing, choose_seed, count_run, load_with_network, make_previews, prepare_model
 from ..engine.sharing import check_sharing
 from ..engine.trackers import tracking
 from ..events import Report
 from ..families.base import Family
-from ..networks.modules import attach_network, merge_base_weights
 from ..objectives.denoising import Denoising
 from ..options.caching import CachingOptions
 from ..options.dataset import DatasetOptions
 from ..options.loss import LossOptions
 from ..options.model import ModelOptions
-from ..options.network import NetworkOptions
 from ..options.saving import ResumeOptions
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
@@ -53,14 +50,7 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
     check_computing(settings, processes.device, report)
 
     placement = place(precision, settings[ModelOptions], is_shared=processes.sharing is not None)
-    is_merged = bool(settings[NetworkOptions].base_weights)
-    model = family.load(settings, keep_whole(placement) if is_merged else placement, report)
-    for note in merge_base_weights(model, settings[NetworkOptions], load_weights):
-        report.note(note)
-    shrink_weights(model, placement)
-    network = attach_network(model, settings[NetworkOptions], seed, load_weights)
-    for note in network.notes:
-        report.note(note)
+    model, network = load_with_network(family, settings, placement, seed, report)
     network.to(precision.device, precision.network)
     counts = count_run(scan, training, processes)
     learner = Learner(network, settings, counts.max_train_steps, processes.count, report)
