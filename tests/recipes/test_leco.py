@@ -10,6 +10,7 @@ import torch
 from recipes import training
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tanren import plan
 from tanren.entry import main
 from tiny_models import tiny_sd
 
@@ -150,3 +151,15 @@ def test_a_mistake_in_the_prompts_is_named_with_its_field(train, capfd):
     code, _ = train(prompts='[[prompts]]\ntarget = "a"\naction = "delete"\n')
     assert code == 2
     assert "prompts[0].action: action 'delete' is neither erase nor enhance." in capfd.readouterr().err
+
+
+def test_the_plan_names_the_pairs_and_the_steps(models, tmp_path, capsys):
+    prompts = tmp_path / "prompts.toml"
+    prompts.write_text(SLIDER, "utf-8")
+    words = [f"--pretrained_model_name_or_path={models['train_leco']}", f"--prompts_file={prompts}"]
+    assert plan.main(["train_leco", *words, f"--output_dir={tmp_path}", "--max_train_steps=7"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "  erase 'blue shape' in 'shape', seen from 'red shape' and begun at '', at strength +1: 64x64, batch 1" in said
+    )
+    assert "Length\n  7 steps\n" in said

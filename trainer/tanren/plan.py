@@ -119,6 +119,7 @@ def plan_text(facts: Facts) -> str:
     lines = [f"Plan of {facts['command']}: {facts['title']}."]
     for number, dataset in enumerate(facts["data"], 1):
         lines += ["", f"Pictures{f' of dataset {number}' if len(facts['data']) > 1 else ''}", *_dataset_lines(dataset)]
+    lines += _section("Prompts", [_pair_line(pair) for pair in facts["pairs"]])
     lines += _section("Length", _length_lines(facts))
     lines += _section("Training", _training_lines(facts["training"]))
     lines += _section(f"Files in {facts['disk']['output_dir']}", _file_lines(facts["files"]))
@@ -161,10 +162,22 @@ def _dataset_lines(dataset: Facts) -> list[str]:
     return lines
 
 
+def _pair_line(pair: Facts) -> str:
+    """`erase 'circle', seen from '' and begun at '', at strength +1: 64x64, batch 4`."""
+    height, width = pair["resolution_hw"]
+    target = "" if pair["target"] == pair["positive"] else f" in {pair['target']!r}"
+    return (
+        f"{pair['action']} {pair['positive']!r}{target}, seen from {pair['unconditional']!r} and begun at "
+        f"{pair['neutral']!r}, at strength {pair['multiplier']:+g}: {width}x{height}, batch {pair['batch_size']}"
+    )
+
+
 def _length_lines(facts: Facts) -> list[str]:
     length = facts["length"]
     if length is None:
         return []
+    if facts["pairs"]:
+        return [f"{length['max_train_steps']} steps"]
     sizes = sorted({dataset["batch_size"] for dataset in facts["data"]})
     return [
         f"{length['batches_per_epoch']} batches of up to {' or '.join(map(str, sizes))} per epoch",

@@ -26,6 +26,7 @@ def facts_of(found: Preflight) -> Facts:
     size = size_of(found)
     return {
         "data": [_dataset_facts(dataset) for dataset in found.scan.datasets],
+        "pairs": found.scan.pair_facts,
         "notes": found.scan.all_notes,
         "length": asdict(found.counts) if found.counts else None,
         "training": _training_facts(found, size),

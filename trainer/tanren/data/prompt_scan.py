@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..formats.leco_prompts import LecoPrompts, pair_fields
 from .records import Scan
@@ -33,13 +34,17 @@ class PromptScan(Scan):
 
     def fingerprint(self) -> str:
         """Changes when a pair does; 32 hex digits."""
-        pairs = [pair_fields(pair) for pair in self.prompts.pairs]
-        return hashlib.blake2b(json.dumps(pairs).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(json.dumps(self.pair_facts).encode(), digest_size=16).hexdigest()
+
+    @property
+    def pair_facts(self) -> list[dict[str, Any]]:
+        """Every field of every pair."""
+        return [pair_fields(pair) for pair in self.prompts.pairs]
 
     @property
     def metadata(self) -> dict[str, str]:
         """kohya's keys of LECO files."""
-        shown = [pair_fields(pair) for pair in self.prompts.pairs[:SHOWN_PAIRS]]
+        shown = self.pair_facts[:SHOWN_PAIRS]
         return {
             "ss_leco_prompt_count": str(len(self.prompts.pairs)),
             "ss_leco_prompts_file": self.file,

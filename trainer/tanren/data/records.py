@@ -159,6 +159,11 @@ class Scan:
         return {}
 
     @property
+    def pair_facts(self) -> list[dict[str, Any]]:
+        """The pairs of prompts that a run without pictures learns from."""
+        return []
+
+    @property
     def all_notes(self) -> list[str]:
         """Notes on pictures and on captions, for whoever is not shown the captions themselves."""
         return self.notes + [note for dataset in self.datasets for note in dataset.captions.notes]
