@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from tanren.paths import (
     asset,
     check_created_name,
     data_folder,
+    home_expanded,
     name_key,
     repository_folder,
     resolve_user_path,
@@ -55,6 +57,16 @@ def test_names_that_fail_on_some_system_are_refused_on_all(name, reason):
 
 def test_names_are_compared_as_file_systems_compare_them():
     assert name_key("カ\u3099.PNG") == name_key("ガ.png")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a backslash divides folders there")
+def test_only_a_tilde_that_stands_for_the_home_folder_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/絵")
+
+    assert home_expanded("~") == Path("/home/絵")
+    assert home_expanded("~/a b") == Path("/home/絵/a b")
+    for name in ("~\\a", "~nobody/a", "a/~", "~a.toml"):
+        assert home_expanded(name) == Path(name)
 
 
 def test_a_path_is_resolved_and_must_be_of_the_kind_asked_for(tmp_path):

@@ -17,8 +17,12 @@ FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 CHARACTERS = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
 WORDS = st.text(CHARACTERS, min_size=1, max_size=12)
 PATHS = st.one_of(
-    st.sampled_from(["学習 データ (1)/絵.toml", " a ", '"b"', "C:\\new\\train", "it's", "-x", "%TEMP%", "a=b"]),
-    st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(str.strip),
+    st.sampled_from(
+        ["学習 データ (1)/絵.toml", " a ", "~\\a", "~nobody/a", '"b"', "C:\\new\\train", "it's", "-x", "%TEMP%", "a=b"]
+    ),
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(
+        lambda path: path.strip() and path != "~" and not path.startswith("~/")
+    ),
 )
 
 

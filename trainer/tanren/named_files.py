@@ -23,7 +23,7 @@ from .options.sampling import SamplingOptions
 from .options.saving import ResumeOptions, SavingOptions
 from .options.spec import Settings
 from .options.tracking import TrackingOptions
-from .paths import resolve_user_path
+from .paths import home_expanded, resolve_user_path
 
 
 def check_files(settings: Settings, base: CheckpointKind | None, lora: LoraArgs | None, problems: Problems) -> None:
@@ -77,7 +77,7 @@ def _check_other_models(
 
 
 def _check_start_ranks(name: str, lora: LoraArgs) -> None:
-    path = Path(name).expanduser()
+    path = home_expanded(name)
     # Ranks of their own for every block are compared when the network is made.
     if path.is_file() and not (lora.block_ranks or lora.conv_block_ranks):
         check_ranks(path, name, lora.rank, lora.conv_rank)
@@ -108,7 +108,7 @@ def model_path(name: str, where: str, problems: Problems, kind: str | None = Non
     """
     if kind is None and is_hub_id(name) and not Path(name).exists():
         return None
-    is_folder = kind is None and Path(name).expanduser().is_dir()
+    is_folder = kind is None and home_expanded(name).is_dir()
     try:
         return resolve_user_path(name, "folder" if is_folder else "file", where=where)
     except UserError as problem:

@@ -100,6 +100,22 @@ def user_data_folder() -> Path:
     return folder / "tanren"
 
 
+def home_expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as typed, `~` alone or before a slash being the home folder.
+
+    What cannot be expanded (`~name`, a `~` without a home, `~\\` where a backslash is a letter like others) stays as it
+    is: it may be the name of a file.
+    """
+    text = os.fspath(path)
+    before_home = ("~/", "~\\") if os.name == "nt" else ("~/",)
+    if text == "~" or text.startswith(before_home):
+        try:
+            return Path(text).expanduser()
+        except RuntimeError:
+            return Path(text)
+    return Path(text)
+
+
 def resolve_user_path(text: str, kind: str, *, where: str = "", policy: PathPolicy = ANYWHERE) -> Path:
     """The absolute path a user's text means, checked.
 
@@ -114,7 +130,7 @@ def resolve_user_path(text: str, kind: str, *, where: str = "", policy: PathPoli
     """
     assert kind in KINDS, kind
     _refuse_odd_text(text, where)
-    path = Path(text).expanduser() if text == "~" or text.startswith(("~/", "~\\")) else Path(text)
+    path = home_expanded(text)
     try:
         # The roots come first: what lies outside must not be told apart from what is not there.
         _check_roots(path.resolve(strict=False), text, where, policy)

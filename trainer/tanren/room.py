@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from .checkpoint.names import most_at_once, planned_files
 from .commands import COMMANDS
@@ -21,7 +20,7 @@ from .options.optimizer import OptimizerOptions
 from .options.rates import leaves_text_encoders_out
 from .options.saving import SavingOptions
 from .options.training import TrainingOptions
-from .paths import data_folder
+from .paths import data_folder, home_expanded
 from .preflight import Preflight
 
 LATENT_CELL, LATENT_CHANNELS, FLOAT_BYTES = 8, 4, 4
@@ -67,7 +66,7 @@ def size_of(found: Preflight) -> LoraSize | None:
     name = found.settings[ModelOptions].pretrained_model_name_or_path
     if found.lora is None or found.base is None or name is None:
         return None
-    path = Path(name).expanduser()
+    path = home_expanded(name)
     paths = [path] if path.is_file() else [path / part for part in FILES_OF_FOLDER if (path / part).is_file()]
     shapes = {
         f"{SECOND_ENCODER}.{key}" if one.parent.name == SECOND_ENCODER else key: entry.shape
@@ -88,7 +87,7 @@ def room_of(found: Preflight, size: LoraSize | None) -> Room:
     """What the run needs and what there is."""
     settings = found.settings
     saving = settings[SavingOptions]
-    output = Path(saving.output_dir or ".").expanduser()
+    output = home_expanded(saving.output_dir or ".")
     cache = data_folder(settings[JobOptions].data_dir) / "cache"
     caching = settings[CachingOptions]
     cache_bytes = latent_bytes(found) if caching.cache_latents_to_disk else 0

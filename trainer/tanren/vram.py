@@ -33,6 +33,7 @@ from .options.rates import leaves_text_encoders_out
 from .options.sampling import SamplingOptions
 from .options.spec import Settings
 from .options.training import TrainingOptions
+from .paths import home_expanded
 from .preflight import Preflight
 from .room import FLOAT_BYTES, LATENT_CELL, kept_by_optimizer, kind_of_base, latent_bytes, text_bytes
 
@@ -292,7 +293,7 @@ def _model_of(found: Preflight) -> _Model:
     known = known_of(found)
     standard = _Model(known.unet, known.text, VAE_NUMBERS)
     name = found.settings[ModelOptions].pretrained_model_name_or_path
-    path = Path(name).expanduser() if name else None
+    path = home_expanded(name) if name else None
     # Without a kind there is no header: a hub id, a .ckpt, or something that was complained about.
     if path is None or found.base is None:
         return standard

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import Problems, UsageError
+from ..paths import home_expanded
 from .limits import read_settings_text
 from .nearest import nearest
 from .toml_file import TomlFile, open_toml
@@ -262,7 +263,7 @@ class _Reader:
         for key in ("neutral_prompt_file", "prompt_file"):
             name = table.get(key)
             if isinstance(name, str) and name:
-                found += self._lines_of(self._file.path.parent / Path(name).expanduser(), (*entry.place, key))
+                found += self._lines_of(self._file.path.parent / home_expanded(name), (*entry.place, key))
             elif name is not None and not isinstance(name, str):
                 self._complain((*entry.place, key), f"{key} is not the name of a file.", "")
         own = table.get("neutral")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ModelFileError, UsageError
+from ..paths import home_expanded
 from .configs import Config
 from .folders import open_folder, vae_folder
 from .hub import fetch, is_hub_id
@@ -63,7 +64,7 @@ def open_vae(reference: str, base: Config, *, map_file: bool = True) -> Componen
 
 def local_path(reference: str, where: str) -> Path:
     """The file or folder a reference stands for; hub ids are fetched."""
-    path = Path(reference).expanduser()
+    path = home_expanded(reference)
     if path.exists():
         return path
     if is_hub_id(reference):

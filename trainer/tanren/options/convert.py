@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 from ..errors import UsageError
 from ..formats.nearest import nearest
-from ..paths import control_characters, refuse_overlong
+from ..paths import control_characters, home_expanded, refuse_overlong
 from .spec import Option
 
 Words = list[str]
@@ -112,8 +112,8 @@ def _checked(option: Option, value: Any, where: str) -> Any:
         if not value.startswith("data:"):
             refuse_overlong(value, where)
         # Shells leave ~ alone behind an equals sign, and files know no shell.
-        if value.startswith(("~/", "~\\")):
-            return str(Path(value).expanduser())
+        home = home_expanded(value)
+        return value if home == Path(value) else str(home)
     return value
 
 

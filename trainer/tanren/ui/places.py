@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
@@ -14,6 +13,7 @@ from ..options.dataset_folders import WrongFolderError
 from ..options.dataset_keys import TYPED_AS
 from ..options.dataset_plan import DatasetPlan
 from ..options.spec import Option
+from ..paths import home_expanded
 from .remedies import Wish, wishes
 
 AT_OPTION = re.compile(r"--(\w+)")
@@ -149,7 +149,7 @@ def _paths(value: Any) -> list[str]:
     """A path as it was given, and as the checks may have resolved it."""
     if not isinstance(value, str) or not value:
         return []
-    path = Path(value).expanduser()
+    path = home_expanded(value)
     try:
         return [value, str(path), str(path.resolve())]
     except (OSError, RuntimeError, ValueError):

@@ -11,6 +11,7 @@ from ..formats.checkpoint_kind import SD1, SDXL
 from ..formats.safetensors_header import read_header
 from ..options.dataset import DatasetOptions
 from ..options.model import ModelOptions
+from ..paths import home_expanded
 from ..preflight import Preflight
 from ..vram import FIRST_LAYER, FIRST_LAYERS
 from .places import Notice
@@ -58,7 +59,7 @@ def _area(size: tuple[int, int]) -> int:
 
 def _is_full_size(options: ModelOptions) -> bool:
     """True for a model as wide as the published ones."""
-    path = Path(options.pretrained_model_name_or_path or "").expanduser()
+    path = home_expanded(options.pretrained_model_name_or_path or "")
     try:
         if path.is_dir():
             return bool(read_settings(path / "unet" / "config.json").get("block_out_channels", [0])[0] == FIRST_LAYER)

@@ -198,9 +198,10 @@ def is_path_of(text: str, suffixes: tuple[str, ...]) -> bool:
 
 
 def _raw_content(value: Any) -> str:
+    """A file's path, quoted when it would not be read as itself, or the content as text."""
     if value is None:
         return ""
-    return as_text(value)
+    return f'"{value}"' if isinstance(value, str) and unquoted(value) != value else as_text(value)
 
 
 def _only_json(data: dict[str, Any], where: str) -> dict[str, Any]:
