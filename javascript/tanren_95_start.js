@@ -6,6 +6,8 @@
   const QUIET = 150;
   const PATIENCE = 10000;
   const JOBS_TAB = "tanren-tab-jobs";
+  const LORAS_TAB = "tanren-tab-loras";
+  const TRAIN_TAB = "tanren-tab-train";
   const byId = (id) => document.getElementById(id);
   let timer = null;
 
@@ -44,12 +46,27 @@
     press(innerTabButton(JOBS_TAB));
   };
 
+  /** Open the tab of the LoRA files, from wherever on the page. */
+  tanren.openLorasTab = function () {
+    press(outerTabButton());
+    press(innerTabButton(LORAS_TAB));
+  };
+
+  /** Open the train form. */
+  tanren.openTrainTab = function () {
+    press(innerTabButton(TRAIN_TAB));
+  };
+
   function look() {
     timer = null;
     const strip = byId("tanren-strip");
     if (strip) tanren.openStrip(strip);
     const live = byId("tanren-live");
     if (live) tanren.openLive(live);
+    const library = byId("tanren-library");
+    if (library && tanren.openLibrary) tanren.openLibrary(library);
+    const lora = byId("tanren-lora");
+    if (lora) tanren.lora.fill(lora);
     const environment = byId("tanren-environment");
     if (environment) tanren.openEnvironment(environment);
     const cache = byId("tanren-cache");

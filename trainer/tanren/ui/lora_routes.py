@@ -1,0 +1,33 @@
+"""The routes of the tab of LoRA files: what is asked for by which address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from . import lora_answers
+from .answers import Desk
+
+Answer = Callable[[Desk, Request, dict[str, Any]], Any]
+KEPT_SHORTLY = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"}
+
+
+def _asked(answer: Callable[[Desk, Any], Any]) -> Answer:
+    """An answer that is made from what stands behind the question mark."""
+    return lambda desk, request, body: answer(desk, request.query_params)
+
+
+def _picture(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
+    content = lora_answers.picture(desk, request.query_params)
+    return Response(content, media_type="image/png", headers=KEPT_SHORTLY)
+
+
+ROUTES: tuple[tuple[str, str, Answer], ...] = (
+    ("GET", "lora/file", _asked(lora_answers.one_file)),
+    ("GET", "lora/raw", _asked(lora_answers.raw)),
+    ("GET", "lora/picture", _picture),
+    ("GET", "lora/hashes", _asked(lora_answers.hashes)),
+)
