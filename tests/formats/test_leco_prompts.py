@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tanren.errors import UserError
 from tanren.formats.leco_prompts import PromptPair, pair_fields, read_leco_prompts
+from tanren.paths import PathPolicy
 
 ERASE_A_STYLE = """
 [[prompts]]
@@ -188,3 +189,17 @@ def test_all_mistakes_come_at_once(file):
     with pytest.raises(UserError) as caught:
         read_leco_prompts(file('[[prompts]]\naction = "x"\n[[prompts]]\ntarget = "a"\nweight = "b"\n'))
     assert "2 problems were found." in str(caught.value)
+
+
+def test_files_of_neutral_prompts_stay_inside_of_the_allowed_folders(tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "secret.txt").write_text("hidden\n", "utf-8")
+    prompts = inside / "prompts.toml"
+    text = 'target_class = "x"\npositive = "y"\nneutral_prompt_file = "../outside/secret.txt"\n'
+    prompts.write_text(text, "utf-8")
+
+    assert read_leco_prompts(prompts).pairs[0].neutral == "hidden"
+    with pytest.raises(UserError, match="outside"):
+        read_leco_prompts(prompts, PathPolicy((inside,)))

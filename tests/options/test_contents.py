@@ -58,3 +58,32 @@ def test_files_that_are_not_there_or_not_allowed_are_left_to_the_checks(tmp_path
 
     assert frozen(missing, tmp_path / "job") == (missing, {})
     assert frozen(there, tmp_path / "job", policy=PathPolicy(roots=(tmp_path / "other",))) == (there, {})
+
+
+def test_what_leco_changes_may_stand_in_the_options_too(tmp_path):
+    concepts = {"resolution": 64, "prompts": [{"target": "円"}]}
+
+    given = with_files({"prompts_file": concepts}, tmp_path)
+
+    assert given == {"prompts_file": str(tmp_path / "leco.toml")}
+    assert (tmp_path / "leco.toml").read_text("utf-8") == 'resolution = 64\n\n[[prompts]]\ntarget = "円"\n'
+
+
+def test_a_job_keeps_the_neutral_prompts_that_stand_in_files_beside_the_prompt_file(tmp_path):
+    (tmp_path / "more.txt").write_text("b\n\n c \n", "utf-8")
+    named = tmp_path / "mine.toml"
+    named.write_text('neutrals = ["a"]\nneutral_prompt_file = "more.txt"\n[[targets]]\ntarget_class = "x"\n', "utf-8")
+
+    options, texts = frozen({"prompts_file": str(named)}, tmp_path / "job")
+
+    assert options == {"prompts_file": str(tmp_path / "job" / "leco.toml")}
+    assert texts == {"leco.toml": 'neutrals = ["a", "b", "c"]\n\n[[targets]]\ntarget_class = "x"\n'}
+
+
+def test_a_prompt_file_that_stands_alone_is_copied_as_it_is(tmp_path):
+    named = tmp_path / "mine.toml"
+    named.write_text("# my eraser\n[[prompts]]\ntarget = 'x'\n", "utf-8")
+
+    assert frozen({"prompts_file": str(named)}, tmp_path)[1] == {
+        "leco.toml": "# my eraser\n[[prompts]]\ntarget = 'x'\n"
+    }

@@ -124,7 +124,7 @@ def examine(
         _check_launcher(settings, problems)
     if command.reads == PROMPTS:
         plans: tuple[DatasetPlan, ...] = ()
-        found = _look_at_prompts(settings, asker.processes, problems)
+        found = _look_at_prompts(settings, asker, problems)
     else:
         plans = dataset_plans(settings, problems, asker.policy)
         check_plans(settings, plans, command.bucket_step, problems)
@@ -140,7 +140,7 @@ def examine(
     return Preflight(settings, plans, found, counts, base, lora)
 
 
-def _look_at_prompts(settings: Settings, processes: int, problems: Problems) -> Scan:
+def _look_at_prompts(settings: Settings, asker: Asker, problems: Problems) -> Scan:
     """The pairs of the prompt file; a run is one epoch of as many micro-batches as its steps need."""
     from .data.prompt_scan import PromptScan, scan_prompts
 
@@ -149,10 +149,10 @@ def _look_at_prompts(settings: Settings, processes: int, problems: Problems) -> 
         what, fix = "The file with the prompts was not named.", "Add --prompts_file=FILE.toml."
         problems.add(UsageError(where="--prompts_file", what=what, fix=fix))
         return PromptScan(())
-    batches = training.max_train_steps * training.gradient_accumulation_steps * processes
+    batches = training.max_train_steps * training.gradient_accumulation_steps * asker.processes
     try:
-        path = resolve_user_path(name, "file", where="--prompts_file")
-        return scan_prompts(read_leco_prompts(path), path, batches)
+        path = resolve_user_path(name, "file", where="--prompts_file", policy=asker.policy)
+        return scan_prompts(read_leco_prompts(path, asker.policy), path, batches)
     except UserError as problem:
         problems.add(problem)
         return PromptScan(())

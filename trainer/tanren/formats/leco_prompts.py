@@ -18,8 +18,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import Problems, UsageError
-from ..paths import home_expanded
+from ..errors import Problems, UsageError, UserError
+from ..paths import ANYWHERE, PathPolicy, home_expanded, resolve_user_path
 from .limits import read_settings_text
 from .nearest import nearest
 from .toml_file import TomlFile, open_toml
@@ -34,7 +34,8 @@ TEXTS = ("target", "positive", "unconditional", "neutral")
 NUMBERS = ("guidance_scale", "multiplier", "weight")
 TRUTHS = ("dynamic_resolution", "dynamic_crops")
 SHARED = ("guidance_scale", "resolution", "resolutions", "batch_size", *TRUTHS, "multiplier", "weight")
-NEUTRALS = ("neutral", "neutrals", "neutral_prompt_file", "prompt_file")
+NEUTRAL_FILES = ("neutral_prompt_file", "prompt_file")
+NEUTRALS = ("neutral", "neutrals", *NEUTRAL_FILES)
 PAIR_KEYS = (*TEXTS, "action", *SHARED)
 SLIDER_KEYS = ("target_class", "positive", "negative", *NEUTRALS, *SHARED)
 CONTAINERS = ("prompts", "targets", "slider")
@@ -92,14 +93,18 @@ class LecoPrompts:
         return tuple(dict.fromkeys(every))
 
 
-def read_leco_prompts(path: Path) -> LecoPrompts:
+def read_leco_prompts(path: Path, policy: PathPolicy = ANYWHERE) -> LecoPrompts:
     """Read a prompt file completely.
+
+    Args:
+        path: of the file.
+        policy: where the files of neutral prompts that it names may lie.
 
     Raises:
         UserError: every problem of the file, with its entry and field.
     """
     problems = Problems()
-    reader = _Reader(open_toml(path), problems)
+    reader = _Reader(open_toml(path), problems, policy)
     pairs, has_sliders = reader.pairs()
     if not pairs and not problems.errors:
         problems.add(
@@ -134,8 +139,8 @@ class _Entry:
 class _Reader:
     """Turns tables into pairs and says what is wrong with their fields."""
 
-    def __init__(self, file: TomlFile, problems: Problems) -> None:
-        self._file, self._problems = file, problems
+    def __init__(self, file: TomlFile, problems: Problems, policy: PathPolicy) -> None:
+        self._file, self._problems, self._policy = file, problems, policy
 
     def pairs(self) -> tuple[list[PromptPair], bool]:
         found: list[PromptPair] = []
@@ -260,7 +265,7 @@ class _Reader:
             self._complain((*entry.place, "neutrals"), "neutrals is not a list of texts.", 'neutrals = ["…", "…"]')
             listed = []
         found = list(listed)
-        for key in ("neutral_prompt_file", "prompt_file"):
+        for key in NEUTRAL_FILES:
             name = table.get(key)
             if isinstance(name, str) and name:
                 found += self._lines_of(self._file.path.parent / home_expanded(name), (*entry.place, key))
@@ -271,11 +276,12 @@ class _Reader:
 
     def _lines_of(self, path: Path, place: tuple[str | int, ...]) -> list[str]:
         try:
-            lines = read_settings_text(path).splitlines()
-        except UsageError as error:
+            if self._policy.roots is not None:
+                path = resolve_user_path(str(path), "file", policy=self._policy)
+            return _lines_of(path)
+        except UserError as error:
             self._complain(place, f"{path}: {error.what}", error.fix)
             return []
-        return [line.strip() for line in lines if line.strip()]
 
     def _value(self, entry: _Entry, key: str, default: Any) -> Any:
         return entry.table.get(key, entry.defaults.get(key, default))
@@ -322,6 +328,36 @@ class _Reader:
         """`file:line prompts[0].field`."""
         text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
         return f"{self._file.where(*place) if place else self._file.path} {text}".strip()
+
+
+def with_neutrals(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The tables of a prompt file with the lines of the files of neutral prompts that they name, in their places.
+
+    Args:
+        data: the whole file, or a table of it.
+        folder: of the file.
+
+    Raises:
+        UserError: such a file cannot be read.
+    """
+    inside: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            inside[key] = with_neutrals(value, folder)
+        elif isinstance(value, list) and key in CONTAINERS:
+            inside[key] = [with_neutrals(one, folder) if isinstance(one, dict) else one for one in value]
+        elif key not in NEUTRAL_FILES or not isinstance(value, str):
+            inside[key] = value
+    names = [data[key] for key in NEUTRAL_FILES if isinstance(data.get(key), str) and data[key]]
+    if names:
+        lines = [line for name in names for line in _lines_of(folder / home_expanded(name))]
+        inside["neutrals"] = [*data.get("neutrals", []), *lines]
+    return inside
+
+
+def _lines_of(path: Path) -> list[str]:
+    lines = read_settings_text(path).splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def slider_pairs(base: PromptPair, positive: str, negative: str) -> list[PromptPair]:

@@ -1,8 +1,8 @@
 """Options that may hold the content of a file instead of its path, and what a job keeps beside its spec.
 
-A trainer reads a dataset and sample prompts from files. A form and a preset hold them in place of the path:
-`dataset_config` as the tables of a dataset file, `sample_prompts` as a list of lines. Before anything runs they are
-written out.
+A trainer reads a dataset, sample prompts and what LECO changes from files. A form and a preset hold them in place of
+the path: `dataset_config` and `prompts_file` as the tables of such a file, `sample_prompts` as a list of lines. Before
+anything runs they are written out.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import write_text
+from ..formats.leco_prompts import with_neutrals
 from ..formats.limits import read_settings_text
-from ..formats.toml_file import write_nested
+from ..formats.toml_file import parse_toml, write_nested
 from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 
-DATASET, PROMPTS = "dataset_config", "sample_prompts"
-DATASET_FILE, PROMPTS_FILE = "dataset.toml", "prompts.txt"
-FILES = {DATASET: DATASET_FILE, PROMPTS: PROMPTS_FILE}
-SUFFIXES = {DATASET: (".toml", ".json"), PROMPTS: (".txt", ".toml", ".json")}
+DATASET, PROMPTS, CONCEPTS = "dataset_config", "sample_prompts", "prompts_file"
+DATASET_FILE, PROMPTS_FILE, CONCEPTS_FILE = "dataset.toml", "prompts.txt", "leco.toml"
+FILES = {DATASET: DATASET_FILE, PROMPTS: PROMPTS_FILE, CONCEPTS: CONCEPTS_FILE}
+SUFFIXES = {DATASET: (".toml", ".json"), PROMPTS: (".txt", ".toml", ".json"), CONCEPTS: (".toml",)}
 
 
 def contents_of(options: Mapping[str, Any]) -> dict[str, str]:
     """Text of every file that the options hold themselves, by the name that the file gets."""
     texts = {}
-    if isinstance(options.get(DATASET), Mapping):
-        texts[DATASET_FILE] = write_nested(options[DATASET])
+    for option in (DATASET, CONCEPTS):
+        if isinstance(options.get(option), Mapping):
+            texts[FILES[option]] = write_nested(options[option])
     if isinstance(options.get(PROMPTS), (list, tuple)):
         texts[PROMPTS_FILE] = "".join(f"{line}\n" for line in options[PROMPTS])
     return texts
@@ -72,7 +74,7 @@ def frozen(
         path, text = _text_of(named, suffixes, policy)
         if path is not None:
             name = Path(FILES[option]).with_suffix(path.suffix.lower()).name
-            texts[name] = text
+            texts[name] = _standing_alone(text, path) if option == CONCEPTS else text
             given[option] = str(folder / name)
     return given, texts
 
@@ -88,6 +90,17 @@ def _text_of(named: str, suffixes: Sequence[str], policy: PathPolicy) -> tuple[P
         return (path, read_settings_text(path)) if path.suffix.lower() in suffixes else (None, "")
     except UserError:
         return None, ""
+
+
+def _standing_alone(text: str, path: Path) -> str:
+    """A LECO file's text with the neutral prompts in it that it would read from files beside it."""
+    try:
+        data = parse_toml(text, str(path))
+        inside = with_neutrals(data, path.parent)
+    except UserError:
+        # The checks tell it better.
+        return text
+    return text if inside == data else write_nested(inside)
 
 
 def as_text(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..commands import COMMANDS
 from ..options.config import ConfigOptions
-from ..options.contents import DATASET, PROMPTS
+from ..options.contents import CONCEPTS, DATASET, PROMPTS
 from ..options.convert import as_file_value, element_type, takes_list, takes_no_value
 from ..options.job import JobOptions
 from ..options.parse import options_by_name
@@ -20,9 +20,9 @@ from ..options.reference import first_line, value_text
 from ..options.spec import Option
 
 TEXT, NUMBER, INTEGER, FLAG, CHOICE, LIST, PATH = "text", "number", "integer", "flag", "choice", "list", "path"
-PROMPT, DATASET_KIND = "prompt", "dataset"
+PROMPT, DATASET_KIND, CONCEPT_KIND = "prompt", "dataset", "concept"
 NOT_IN_FORMS = ("debug_dataset",)
-CONTENTS = {PROMPTS: PROMPT, DATASET: DATASET_KIND}
+CONTENTS = {PROMPTS: PROMPT, DATASET: DATASET_KIND, CONCEPTS: CONCEPT_KIND}
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Field:
         group: heading it stands under.
         label, help: words for people, in English.
         kind: "text", "number", "integer", "flag" (check box), "choice", "list" (several lines, one value each), "path",
-            "prompt" (several lines: prompts, or the path of a prompt file) or "dataset" (several lines: a dataset in
-            TOML, or the path of a dataset file).
+            "prompt" (several lines: prompts, or the path of a prompt file), "dataset" (several lines: a dataset in
+            TOML, or the path of a dataset file) or "concept" (the same for what LECO changes).
         choices: of a "choice"; the first is empty where nothing has to be chosen.
         suggestions: offered for a "text"; others are accepted too.
         minimum, maximum: inclusive limits.

@@ -12,10 +12,10 @@ from typing import Any
 
 import gradio as gr
 
-from .fields import CHOICE, DATASET_KIND, FLAG, LIST, PROMPT, Field
+from .fields import CHOICE, CONCEPT_KIND, DATASET_KIND, FLAG, LIST, PROMPT, Field
 from .gradio_lines import Component
 
-SEVERAL_LINES = (LIST, PROMPT, DATASET_KIND)
+SEVERAL_LINES = (LIST, PROMPT, DATASET_KIND, CONCEPT_KIND)
 # So few choices stand side by side. WebUIs translate these, and not what a closed list shows.
 AT_A_GLANCE = 2
 

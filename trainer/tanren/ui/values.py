@@ -16,16 +16,32 @@ from ..errors import Problems, UsageError
 from ..formats.json_file import parse_json
 from ..formats.nearest import nearest
 from ..formats.toml_file import parse_toml
-from ..options.contents import SUFFIXES, as_text
+from ..options.contents import CONCEPTS, DATASET, PROMPTS, SUFFIXES, as_text
 from ..options.convert import from_file, shown
 from ..options.spec import Option
-from .fields import DATASET_KIND, FLAG, INTEGER, LIST, NUMBER, PATH, PROMPT, Field, fields, form_options, kind_of
+from .fields import (
+    CONCEPT_KIND,
+    DATASET_KIND,
+    FLAG,
+    INTEGER,
+    LIST,
+    NUMBER,
+    PATH,
+    PROMPT,
+    Field,
+    fields,
+    form_options,
+    kind_of,
+)
 
 __all__ = ["Field", "fields", "option_value", "to_options", "to_raw"]
 
 # A line of `key=value` pairs, as the command line has them, is taken apart at these places.
 BETWEEN_PAIRS = re.compile(r"\s+(?=[A-Za-z_]\w*=)")
 SEVERAL_QUOTED = re.compile(r'("[^"]*"\s*){2,}')
+# Contents that are tables, as sentences call them, and how such a text begins.
+TABLES = {DATASET_KIND: "The dataset", CONCEPT_KIND: "The prompt file"}
+STARTS = {DATASET_KIND: "Start with [[datasets]].", CONCEPT_KIND: "Start with [[prompts]] or [[targets]]."}
 LONGEST_TEXT, LONGEST_CONTENT = 64 << 10, 4 << 20
 
 
@@ -65,8 +81,8 @@ def option_value(option: Option, value: Any, where: str) -> Any:
         UsageError: not a value of this option.
     """
     kind = kind_of(option)
-    if kind == DATASET_KIND and isinstance(value, Mapping):
-        return _only_json(dict(value), where)
+    if kind in TABLES and isinstance(value, Mapping):
+        return _only_json(dict(value), where, kind)
     if kind == PROMPT and isinstance(value, (list, tuple)):
         if not all(isinstance(line, str) and "\n" not in line for line in value):
             raise UsageError(where=where, what="Prompts are a list of lines.", fix='Write ["a cat", "a dog"].')
@@ -175,20 +191,29 @@ def _line(option: Option, entry: Any) -> str:
 
 def _prompt_content(raw: Any, where: str) -> Any:
     """A prompt file's path, or the lines that were typed instead of one."""
-    if not isinstance(raw, str) or is_path_of(raw, SUFFIXES["sample_prompts"]):
+    if not isinstance(raw, str) or is_path_of(raw, SUFFIXES[PROMPTS]):
         return unquoted(raw) if isinstance(raw, str) else raw
     return [line for line in raw.splitlines() if line.strip()]
 
 
 def _dataset_content(raw: Any, where: str) -> Any:
     """A dataset file's path, or the tables that were typed instead of one."""
-    if not isinstance(raw, str) or is_path_of(raw, SUFFIXES["dataset_config"]):
+    return _tables(raw, where, DATASET, DATASET_KIND)
+
+
+def _concept_content(raw: Any, where: str) -> Any:
+    """The path of a file of LECO prompts, or the tables that were typed instead of one."""
+    return _tables(raw, where, CONCEPTS, CONCEPT_KIND)
+
+
+def _tables(raw: Any, where: str, name: str, kind: str) -> Any:
+    if not isinstance(raw, str) or is_path_of(raw, SUFFIXES[name]):
         return unquoted(raw) if isinstance(raw, str) else raw
     if not raw.strip():
         return None
     data = parse_json(raw, where) if raw.lstrip().startswith("{") else parse_toml(raw, where)
     if not isinstance(data, dict):
-        raise UsageError(where=where, what="The dataset is not a table.", fix="Start with [[datasets]].")
+        raise UsageError(where=where, what=f"{TABLES[kind]} is not a table.", fix=STARTS[kind])
     return data
 
 
@@ -204,13 +229,18 @@ def _raw_content(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) and unquoted(value) != value else as_text(value)
 
 
-def _only_json(data: dict[str, Any], where: str) -> dict[str, Any]:
+def _only_json(data: dict[str, Any], where: str, kind: str) -> dict[str, Any]:
     """The tables, or a complaint about a date, which TOML knows and JSON does not."""
     try:
         json.dumps(data, allow_nan=False)
     except (TypeError, ValueError):
-        raise UsageError(where=where, what="The dataset holds a date, or a number that is not finite.") from None
+        what = f"{TABLES[kind]} holds a date, or a number that is not finite."
+        raise UsageError(where=where, what=what) from None
     return data
 
 
-READERS: dict[str, Callable[[Any, str], Any]] = {PROMPT: _prompt_content, DATASET_KIND: _dataset_content}
+READERS: dict[str, Callable[[Any, str], Any]] = {
+    PROMPT: _prompt_content,
+    DATASET_KIND: _dataset_content,
+    CONCEPT_KIND: _concept_content,
+}
