@@ -32,6 +32,7 @@ RANKS = {
     "data": 4,
     "jobs": 5,
     "library": 5,
+    "preparation": 5,
     "models": 5,
     "families": 6,
     "networks": 7,
@@ -45,7 +46,7 @@ RANKS = {
     "__main__": 14,
 }
 AROUND_ENTRY = 12
-LIGHT_PARTS = ("formats", "options", "hub", "jobs", "library", "ui")
+LIGHT_PARTS = ("formats", "options", "hub", "jobs", "library", "preparation", "ui")
 HEAVY_AT_THE_TOP = ("torch_facts",)
 LIGHT_ELSEWHERE = (
     *("data.scan", "data.captions", "data.buckets"),

@@ -1,0 +1,283 @@
+"""The journal of changes: what was done can be taken back byte by byte, after restarts, kills and in any order."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from faults import count_calls, die_at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tanren.errors import BusyError, DataError, ResumeError, UsageError
+from tanren.locks import Lock
+from tanren.preparation.journal import Journal, Write
+
+# Hundreds of operations, each of which waits for the disk several times, are quick where there is no disk.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@pytest.fixture
+def quick_path():
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "data")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "学習 データ (1)"
+    made.mkdir()
+    (made / "a.txt").write_bytes("猫".encode("cp932"))
+    (made / "b.txt").write_bytes(b"\xef\xbb\xbftwo\r\nlines")
+    return made
+
+
+def state_of(folder: Path) -> dict[str, bytes | str | None]:
+    """Everything below a folder: bytes of files, targets of links, None for folders."""
+    found: dict[str, bytes | str | None] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        found[name] = str(path.readlink()) if path.is_symlink() else None if path.is_dir() else path.read_bytes()
+    return found
+
+
+def change_everything(journal: Journal, folder: Path) -> None:
+    """One operation with a change of every kind."""
+    with journal.operation("everything", folder) as changes:
+        before = (folder / "a.txt").read_bytes()
+        changes.write_all([Write(folder / "a.txt", b"new", before), Write(folder / "c.txt", b"made", None)])
+        changes.remove(folder / "b.txt")
+        changes.make_folder(folder / "10_sks" / "inner")
+        changes.create(folder / "10_sks" / "picture.bin", lambda file: file.write(b"pixels") and None)
+        changes.link(folder / "10_sks" / "soft", folder / "a.txt")
+        changes.link(folder / "10_sks" / "hard", folder / "a.txt", hard=True)
+        changes.write(folder / "c.txt", b"made and changed", expected=b"made")
+
+
+def test_undo_after_a_restart_brings_every_byte_and_time_back(tmp_path, journal, folder):
+    before, times = state_of(folder), (folder / "a.txt").stat().st_mtime_ns
+    change_everything(journal, folder)
+    assert state_of(folder)["a.txt"] == b"new"
+
+    outcome = Journal(tmp_path / "data").undo()
+
+    assert state_of(folder) == before
+    assert (folder / "a.txt").stat().st_mtime_ns == times
+    assert outcome.left == ()
+
+
+def test_redo_makes_the_same_again_and_undo_takes_it_back_again(journal, folder):
+    before = state_of(folder)
+    change_everything(journal, folder)
+    after = state_of(folder)
+
+    journal.undo()
+    journal.redo()
+    assert state_of(folder) == after
+
+    journal.undo()
+    assert state_of(folder) == before
+
+
+def test_operations_are_undone_from_the_last_and_redone_from_the_first(journal, folder):
+    for text in (b"1", b"2", b"3"):
+        with journal.operation(text.decode(), folder) as changes:
+            changes.write(folder / "a.txt", text, expected=(folder / "a.txt").read_bytes())
+    file = folder / "a.txt"
+
+    seen = []
+    for turn in (journal.undo, journal.undo, journal.redo, journal.undo, journal.redo, journal.redo):
+        turn()
+        seen.append(file.read_bytes())
+
+    assert seen == [b"2", b"1", b"2", b"1", b"2", b"3"]
+
+
+def test_undo_refuses_when_a_file_was_changed_since_and_touches_nothing(journal, folder):
+    change_everything(journal, folder)
+    (folder / "a.txt").write_bytes(b"by somebody else")
+    seen = state_of(folder)
+
+    with pytest.raises(ResumeError) as refusal:
+        journal.undo()
+
+    assert str(refusal.value).splitlines()[0] == (
+        "everything: It cannot be undone: 1 file was changed by somebody else since: a.txt."
+    )
+    assert state_of(folder) == seen
+
+
+def test_the_rest_can_be_undone_leaving_what_was_changed_since(journal, folder):
+    change_everything(journal, folder)
+    (folder / "c.txt").write_bytes(b"by somebody else")
+
+    outcome = journal.undo(leave_changed=True)
+
+    assert outcome.left == (str(folder / "c.txt"),)
+    assert (folder / "c.txt").read_bytes() == b"by somebody else"
+    assert (folder / "b.txt").read_bytes() == b"\xef\xbb\xbftwo\r\nlines"
+
+
+def test_a_folder_into_which_somebody_put_something_stays(journal, folder):
+    with journal.operation("folder", folder) as changes:
+        changes.make_folder(folder / "10_sks")
+    (folder / "10_sks" / "mine.txt").write_text("x", "utf-8")
+
+    assert journal.undo().left == (str(folder / "10_sks"),)
+    assert (folder / "10_sks" / "mine.txt").exists()
+
+
+def test_nothing_is_overwritten_by_what_is_created(journal, folder):
+    with pytest.raises(DataError, match="There is something of this name already"):  # noqa: SIM117
+        with journal.operation("copy", folder) as changes:
+            changes.create(folder / "a.txt", lambda file: None)
+    assert journal.history() == []
+
+
+def test_a_caption_changed_meanwhile_is_left_and_told(journal, folder):
+    with pytest.raises(DataError, match="changed meanwhile"):  # noqa: SIM117
+        with journal.operation("edit", folder) as changes:
+            changes.write(folder / "a.txt", b"new", expected=b"what I saw before")
+    assert (folder / "a.txt").read_bytes() == "猫".encode("cp932")
+
+
+def test_what_ends_early_can_be_undone(journal, folder):
+    before = state_of(folder)
+    with pytest.raises(ZeroDivisionError), journal.operation("broken", folder) as changes:
+        changes.create(folder / "new.txt", lambda file: None)
+        raise ZeroDivisionError
+
+    assert [(one.title, one.state) for one in journal.history()] == [("broken", "stopped")]
+    journal.undo()
+    assert state_of(folder) == before
+
+
+def test_history_can_be_that_of_one_folder(journal, tmp_path, folder):
+    other = tmp_path / "other"
+    other.mkdir()
+    for place in (folder, other):
+        with journal.operation(place.name, place) as changes:
+            changes.write(place / "x.txt", b"x", expected=None)
+
+    assert [one.title for one in journal.history(other)] == ["other"]
+    journal.undo(folder=folder)
+    assert not (folder / "x.txt").exists()
+    assert (other / "x.txt").exists()
+
+
+def test_nothing_to_undo_is_said(journal):
+    with pytest.raises(UsageError, match="There is nothing to undo"):
+        journal.undo()
+
+
+def test_only_one_operation_at_a_time(journal, folder, monkeypatch):
+    monkeypatch.setattr("tanren.preparation.journal.LOCK_SECONDS", 0.05)
+    with journal.operation("first", folder), pytest.raises(BusyError, match="The journal of changes is in use"):
+        journal.undo()
+    assert isinstance(journal._locked(), Lock)
+
+
+def test_forgetting_frees_what_was_kept(journal, folder):
+    change_everything(journal, folder)
+
+    assert journal.forget(1) > 0
+    assert journal.history() == []
+
+
+def whole(folder: Path) -> bool:
+    """Every file is as before or as after; temporary files aside."""
+    allowed = {"a.txt": ("猫".encode("cp932"), b"new"), "b.txt": (b"\xef\xbb\xbftwo\r\nlines",)}
+    allowed |= {"c.txt": (b"made", b"made and changed"), "10_sks/picture.bin": (b"pixels",)}
+    files = {name: content for name, content in state_of(folder).items() if isinstance(content, bytes)}
+    return all(content in allowed[name] for name, content in files.items() if name in allowed)
+
+
+@pytest.mark.rule("flt-01")
+def test_killed_at_any_call_every_file_is_whole_and_undo_brings_all_back(quick_path):
+    def fresh(name: str) -> tuple[Journal, Path]:
+        place = quick_path / name / "pictures"
+        place.mkdir(parents=True)
+        (place / "a.txt").write_bytes("猫".encode("cp932"))
+        (place / "b.txt").write_bytes(b"\xef\xbb\xbftwo\r\nlines")
+        return Journal(quick_path / name / "data"), place
+
+    journal, folder = fresh("counted")
+    calls = len(count_calls(lambda: change_everything(journal, folder)))
+    for call in range(1, calls + 1):
+        journal, folder = fresh(str(call))
+        before = state_of(folder)
+        die_at(call, lambda journal=journal, folder=folder: change_everything(journal, folder))
+        assert whole(folder), call
+        if journal.history():
+            journal.undo()
+        seen = {name: content for name, content in state_of(folder).items() if ".tn-" not in name}
+        assert seen == before, call
+
+
+@pytest.mark.rule("flt-01")
+def test_undo_killed_at_any_call_can_be_finished(quick_path):
+    def changed(name: str) -> tuple[Journal, Path, dict]:
+        place = quick_path / name / "pictures"
+        place.mkdir(parents=True)
+        (place / "a.txt").write_bytes(b"a")
+        (place / "b.txt").write_bytes(b"b")
+        before = state_of(place)
+        journal = Journal(quick_path / name / "data")
+        change_everything(journal, place)
+        return journal, place, before
+
+    journal, folder, _ = changed("counted")
+    calls = len(count_calls(journal.undo))
+    for call in range(1, calls + 1):
+        journal, folder, before = changed(str(call))
+        die_at(call, journal.undo)
+        if any(one.can_be_undone for one in journal.history()):
+            journal.undo()
+        seen = {name: content for name, content in state_of(folder).items() if ".tn-" not in name}
+        assert seen == before, call
+
+
+NAMES = st.sampled_from(["a.txt", "b.txt", "c.png", "d é.txt"])
+ACTIONS = st.lists(st.tuples(st.sampled_from(["write", "remove", "create", "folder"]), NAMES, st.binary(max_size=6)))
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.dictionaries(NAMES, st.binary(max_size=6)), st.lists(ACTIONS, min_size=1, max_size=3))
+def test_undo_is_the_inverse_of_any_operations(start, operations):
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        folder = Path(name) / "pictures"
+        folder.mkdir()
+        for file, content in start.items():
+            (folder / file).write_bytes(content)
+        journal = Journal(Path(name) / "data")
+        states = [state_of(folder)]
+        for actions in operations:
+            if perform(journal, folder, actions):
+                states.append(state_of(folder))
+        for before in reversed(states[:-1]):
+            journal.undo()
+            assert state_of(folder) == before
+        for after in states[1:]:
+            journal.redo()
+            assert state_of(folder) == after
+
+
+def perform(journal: Journal, folder: Path, actions: list) -> bool:
+    """Do what can be done; False when nothing could."""
+    with journal.operation("actions", folder) as changes:
+        for action, file, content in actions:
+            path = folder / file
+            if action == "write":
+                changes.write(path, content, expected=path.read_bytes() if path.exists() else None)
+            elif action == "remove" and path.exists():
+                changes.remove(path)
+            elif action == "create" and not path.exists():
+                changes.create(path, lambda out, content=content: out.write(content) and None)
+            elif action == "folder" and not (folder / "f").exists():
+                changes.make_folder(folder / "f")
+        return bool(changes.changed)

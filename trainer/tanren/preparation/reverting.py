@@ -1,0 +1,164 @@
+"""Undoing and redoing: every path goes back to one side of its change, after all have been looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..disk import storage_error
+from ..errors import ResumeError
+from ..files import durable_write
+from ..folders import sha256_of, sweep
+from .journal_log import FILE, FOLDER, HARD_LINK, LINK, UNDOING, Change, Content, Operation, OperationLog, as_line
+
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What undoing or redoing did.
+
+    Args:
+        operation: as it was before.
+        paths: that are now as they were asked to be.
+        left: files that were changed by somebody else and left alone, folders that are not empty.
+    """
+
+    operation: Operation
+    paths: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def revert(operation: Operation, begun: str, ended: str, *, leave_changed: bool) -> Outcome:
+    """Take an operation's paths to the state before it (UNDOING) or after it (REDOING).
+
+    Args:
+        operation: the one.
+        begun, ended: events written down before and after.
+        leave_changed: pass over files that are on neither side of the change.
+
+    Raises:
+        ResumeError: some are on neither side; nothing was touched.
+        StorageError: a file could not be written.
+    """
+    undoes = begun == UNDOING
+    strange = [change.path for change in operation.changes if not _is_on_a_side(change)]
+    if strange and not leave_changed:
+        raise _refusal(operation, strange, "undone" if undoes else "done again")
+    chosen = [change for change in operation.changes if change.path not in set(strange)]
+    _remove_leftovers(chosen)
+    log = OperationLog(operation.place)
+    log.note({"event": begun})
+    if undoes:
+        _keep_for_redo(chosen, log)
+    log.sync()
+    left = list(strange)
+    # What was made last goes first, so that folders are empty when their turn comes.
+    for change in reversed(chosen) if undoes else chosen:
+        try:
+            is_done = _take_back(change, log) if undoes else _make_again(change, log)
+        except OSError as error:
+            raise storage_error(Path(change.path), error) from error
+        if not is_done:
+            left.append(change.path)
+    log.note({"event": ended})
+    log.sync()
+    return Outcome(operation, tuple(change.path for change in chosen if change.path not in left), tuple(left))
+
+
+def _is_on_a_side(change: Change) -> bool:
+    """True when the path is as before the change or as after it, so that going either way loses nothing."""
+    path = Path(change.path)
+    if not os.path.lexists(path):
+        return change.is_new or None in (change.after, *change.between) or change.kind != FILE
+    if change.kind == FOLDER:
+        return path.is_dir()
+    if change.kind == LINK:
+        return path.is_symlink() and str(path.readlink()) == change.target
+    if path.is_dir():
+        return False
+    if change.kind == HARD_LINK:
+        return _is_same_file(path, change.target)
+    if change.after == "":
+        # Killed before its content was known; whatever is there is kept aside for redoing.
+        return True
+    return sha256_of(path) in (change.after, *change.between, change.before and change.before.sha256)
+
+
+def _remove_leftovers(changes: Sequence[Change]) -> None:
+    """Take away what writers that were killed left beside the files; it would keep folders from being removed."""
+    for folder in {Path(change.path).parent for change in changes}:
+        if folder.is_dir():
+            sweep(folder, time.time() + 1)
+
+
+def _is_same_file(path: Path, target: str) -> bool:
+    try:
+        return path.samefile(target)
+    except OSError:
+        return False
+
+
+def _keep_for_redo(changes: Sequence[Change], log: OperationLog) -> None:
+    for change in changes:
+        path = Path(change.path)
+        if change.kind != FILE or change.kept is not None or change.after is None or not os.path.lexists(path):
+            continue
+        if change.before is not None and sha256_of(path) == change.before.sha256:
+            continue
+        content = log.keep(path)
+        log.note({"kept": change.path, "content": as_line(content)})
+        log.note({"outcome": change.path, "after": content.sha256})
+
+
+def _take_back(change: Change, log: OperationLog) -> bool:
+    path = Path(change.path)
+    if change.kind == FOLDER:
+        with contextlib.suppress(FileNotFoundError, OSError):
+            path.rmdir()
+        return not path.exists()
+    if change.before is not None:
+        _restore(path, change.before, log)
+    elif os.path.lexists(path):
+        path.unlink()
+    return True
+
+
+def _make_again(change: Change, log: OperationLog) -> bool:
+    path = Path(change.path)
+    if change.kind == FOLDER:
+        path.mkdir(exist_ok=True)
+    elif change.kind in (LINK, HARD_LINK):
+        if not os.path.lexists(path):
+            os.link(change.target, path) if change.kind == HARD_LINK else path.symlink_to(change.target)
+    elif change.after is None:
+        path.unlink(missing_ok=True)
+    elif change.kept is not None:
+        _restore(path, change.kept, log)
+    return True
+
+
+def _restore(path: Path, content: Content, log: OperationLog) -> None:
+    if path.is_file() and sha256_of(path) == content.sha256:
+        return
+    target = durable_write(path, partial(log.copy_out, content))
+    target.chmod(content.mode)
+    # The index of pictures goes by size and time: with its old time a file counts as never changed.
+    os.utime(target, ns=(content.modified_ns, content.modified_ns))
+
+
+def _refusal(operation: Operation, paths: Sequence[str], what: str) -> ResumeError:
+    names = ", ".join(Path(path).name for path in paths[:NAMES_SHOWN])
+    more = f" and {len(paths) - NAMES_SHOWN} more" if len(paths) > NAMES_SHOWN else ""
+    count = "1 file was" if len(paths) == 1 else f"{len(paths)} files were"
+    return ResumeError(
+        where=operation.title,
+        what=f"It cannot be {what}: {count} changed by somebody else since: {names}{more}.",
+        why="Their changes would be lost.",
+        fix="Nothing was touched. --leave-changed does it for the other files.",
+    )
