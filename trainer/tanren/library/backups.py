@@ -1,6 +1,7 @@
 """Old headers of edited files, kept in `<data>/backups`, and the way back to them.
 
-A backup is one JSON file: where the model file lay, its metadata, and the SHA-256 of its tensors. Going back writes the
+A backup is one JSON file: where the model file lay, its metadata, the SHA-256 of its tensors, and what an edit changed
+beside it. Going back writes the
 old metadata into the file again; the tensors must still be the same ones.
 """
 
@@ -11,13 +12,15 @@ import hashlib
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ResumeError, UsageError
 from ..files import write_json
 from ..formats.safetensors_header import Header, read_header, replace_header
+from .beside_backup import bring_back
 from .hashes import tensor_hash
 
 FOLDER = "backups"
@@ -35,6 +38,7 @@ class Backup:
         metadata: as they were.
         tensors: SHA-256 of everything after the header.
         saved: unix time.
+        beside: what lay beside the file and was changed with it, as `beside_backup.py` writes it; empty when nothing.
     """
 
     file: Path
@@ -42,10 +46,17 @@ class Backup:
     metadata: dict[str, str]
     tensors: str
     saved: float
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
-def keep_header(path: Path, header: Header, data: Path) -> Backup:
+def keep_header(path: Path, header: Header, data: Path, beside: Mapping[str, Any] | None = None) -> Backup:
     """Keep the header of a file before it is edited; durable when this returns.
+
+    Args:
+        path: the model file.
+        header: as it is.
+        data: Tanren's data folder.
+        beside: what lies beside the file and is about to be changed as well.
 
     Raises:
         StorageError: it could not be written; the edit must not go on then.
@@ -54,13 +65,14 @@ def keep_header(path: Path, header: Header, data: Path) -> Backup:
     folder.mkdir(parents=True, exist_ok=True)
     saved = time.time()
     file = folder / f"{int(saved * 1000):013d}-{_place_of(path)}-{secrets.token_hex(4)}.json"
-    backup = Backup(file, path.resolve(), dict(header.metadata), tensor_hash(path, header), saved)
+    backup = Backup(file, path.resolve(), dict(header.metadata), tensor_hash(path, header), saved, dict(beside or {}))
     content = {
         "schema": SCHEMA,
         "path": str(backup.path),
         "metadata": backup.metadata,
         "tensors": backup.tensors,
         "saved": saved,
+        "beside": backup.beside,
     }
     write_json(file, content)
     return backup
@@ -83,7 +95,7 @@ def backups_of(path: Path, data: Path) -> list[Backup]:
 
 
 def undo(path: Path, data: Path) -> Backup:
-    """Bring back the header a file had before its last edit; that edit's backup is used up.
+    """Bring back the header a file had before its last edit, and what lay beside it; that edit's backup is used up.
 
     Raises:
         UsageError: there is nothing to undo.
@@ -95,14 +107,17 @@ def undo(path: Path, data: Path) -> Backup:
     if not kept:
         raise UsageError(where=str(path), what="There is no earlier header of this file.", fix="Nothing to undo.")
     backup = kept[0]
-    if tensor_hash(path, read_header(path)) != backup.tensors:
+    header = read_header(path)
+    if tensor_hash(path, header) != backup.tensors:
         raise ResumeError(
             where=str(path),
             what="The tensors of this file are no longer those of the backup.",
             why="Somebody put another file in its place.",
             fix=f"The old metadata are in {backup.file}.",
         )
-    replace_header(path, backup.metadata)
+    bring_back(path, backup.beside, data / FOLDER)
+    if list(header.metadata.items()) != list(backup.metadata.items()):
+        replace_header(path, backup.metadata)
     forget(backup)
     return backup
 
@@ -125,4 +140,5 @@ def _read(file: Path) -> Backup | None:
         return None
     if not all(isinstance(text, str) for text in metadata.values()):
         return None
-    return Backup(file, path, metadata, tensors, saved)
+    beside = content.get("beside")
+    return Backup(file, path, metadata, tensors, saved, beside if isinstance(beside, dict) else {})

@@ -83,11 +83,20 @@ def cover_values(picture: Path) -> dict[str, str]:
     Raises:
         DataError: the file is no picture.
     """
-    data = read_picture(picture)
+    return cover_values_of(read_picture(picture), str(picture))
+
+
+def cover_values_of(data: bytes, where: str) -> dict[str, str]:
+    """The same of a picture's bytes.
+
+    Args:
+        data: of a PNG, JPEG or WebP picture.
+        where: what to call it in messages.
+    """
     try:
         small, large = picture_bytes(data, THUMBNAIL_SIDE, form="JPEG"), picture_bytes(data, COVER_SIDE, form="JPEG")
     except DataError as problem:
-        raise DataError(where=str(picture), what=f"The cover cannot be used: {problem.what}") from problem
+        raise DataError(where=where, what=f"The cover cannot be used: {problem.what}") from problem
     return {
         "modelspec.thumbnail": "data:image/jpeg;base64," + base64.b64encode(small).decode("ascii"),
         "ssmd_cover_images": json.dumps([base64.b64encode(large).decode("ascii")]),

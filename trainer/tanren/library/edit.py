@@ -161,6 +161,18 @@ def write_metadata(path: Path, header: Header, after: Mapping[str, str], data: P
     differences = differences_between(header.metadata, after)
     if not differences:
         return Edited(path, ())
+    check_size(path, header, after)
+    edited = Edited(path, differences, keep_header(path, header, data))
+    put_metadata(edited, after, stamp)
+    return edited
+
+
+def check_size(path: Path, header: Header, after: Mapping[str, str]) -> None:
+    """Refuse metadata that no reader would take.
+
+    Raises:
+        UsageError: they are too large.
+    """
     size = len(header_bytes(after, header.tensors)) - 8
     if size > HEADER_LIMIT or sum(len(key) + len(text.encode("utf-8")) for key, text in after.items()) > HEADER_LIMIT:
         raise UsageError(
@@ -168,16 +180,30 @@ def write_metadata(path: Path, header: Header, after: Mapping[str, str], data: P
             what=f"The header would have {size} bytes; at most {HEADER_LIMIT} are read.",
             fix="Shorten it.",
         )
-    backup = keep_header(path, header, data)
+
+
+def put_metadata(edited: Edited, after: Mapping[str, str], stamp: Stamp) -> None:
+    """Write metadata whose backup is made already; the backup goes again when they could not be written.
+
+    Args:
+        edited: the file, what changes, and the backup.
+        after: the metadata it shall have.
+        stamp: of the file when its header was read.
+
+    Raises:
+        ModelFileError: the file has changed since.
+        StorageError: it could not be written.
+    """
     try:
         # Hashing the tensors for the backup takes a while for large files.
-        if stamp_of(path) != stamp:
-            raise changed_meanwhile(path)
-        replace_header(path, after)
+        if stamp_of(edited.path) != stamp:
+            raise changed_meanwhile(edited.path)
+        if edited.differences:
+            replace_header(edited.path, after)
     except BaseException:
-        forget(backup)
+        if edited.backup is not None:
+            forget(edited.backup)
         raise
-    return Edited(path, differences, backup)
 
 
 def edit_files(

@@ -40,18 +40,36 @@ def write_preview(path: Path, fresh: bytes, data: Path) -> tuple[Path, Path | No
         StorageError: it could not be written; the old picture stays.
     """
     before = preview_of(path)
-    kept = _keep(before, data) if before is not None else None
+    kept = keep_preview(before, data)
+    return put_preview(path, fresh, before), kept
+
+
+def preview_target(path: Path, before: Path | None) -> Path:
+    """The picture that `put_preview` writes."""
     # A name that comes before others of the WebUI's list is not left to hide the new one.
-    target = before if before is not None and before.suffix == ".png" else path.with_name(f"{path.stem}.preview.png")
+    return before if before is not None and before.suffix == ".png" else path.with_name(f"{path.stem}.preview.png")
+
+
+def put_preview(path: Path, fresh: bytes, before: Path | None) -> Path:
+    """Put a picture beside a model file in the place of the one that was shown; returns where it is.
+
+    Raises:
+        StorageError: it could not be written; the old picture stays.
+    """
+    target = preview_target(path, before)
     durable_write(target, lambda file: _write(file, fresh))
     if before is not None and before != target:
         with contextlib.suppress(OSError):
             before.unlink()
-    return target, kept
+    return target
+
+
+def keep_preview(before: Path | None, data: Path) -> Path | None:
+    """The old picture's bytes in the backups, durable when this returns; None where there is no picture."""
+    return _keep(before, data) if before is not None else None
 
 
 def _keep(before: Path, data: Path) -> Path:
-    """The old picture's bytes in the backups, durable when this returns."""
     folder = data / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"{int(time.time() * 1000):013d}-preview-{secrets.token_hex(4)}{before.suffix}"

@@ -79,10 +79,7 @@ def write_host_fields(path: Path, changes: Mapping[str, Any]) -> Path:
         StorageError: it could not be written.
     """
     target = path.with_suffix(".json")
-    problems: list[str] = []
-    content = _object(target, problems)
-    if problems:
-        raise UsageError(where=str(target), what=problems[0], fix="Mend it or move it away, then try again.")
+    content = read_host_fields(path)
     for name, value in changes.items():
         if value is None:
             content.pop(name, None)
@@ -91,6 +88,20 @@ def write_host_fields(path: Path, changes: Mapping[str, Any]) -> Path:
     # As the WebUI writes it: indented by 4, letters as they are.
     text = json.dumps(content, indent=4, ensure_ascii=False)
     return write_text(target, text)
+
+
+def read_host_fields(path: Path) -> dict[str, Any]:
+    """The WebUI's user metadata beside a model file, to be changed.
+
+    Raises:
+        UsageError: the file there is damaged.
+    """
+    target = path.with_suffix(".json")
+    problems: list[str] = []
+    content = _object(target, problems)
+    if problems:
+        raise UsageError(where=str(target), what=problems[0], fix="Mend it or move it away, then try again.")
+    return content
 
 
 def checked_host_field(name: str, value: Any) -> Any:
