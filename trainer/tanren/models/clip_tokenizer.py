@@ -1,37 +1,17 @@
 """The tokenizer of every CLIP text encoder, built from the merges list in the package: no network, no file beside it.
 
-Asset: `assets/clip/merges.txt.gz`, 48894 lines "left right", the byte-pair merges in the order of their rank.
-The vocabulary follows from them: 256 byte symbols, the same with the word end "</w>", every merge joined, and
-the two special tokens; 49408 entries, equal to the vocab.json that comes with SD1.x, SD2.x, SDXL and FLUX.1.
+The vocabulary follows from the merges (formats/clip_tokens.py): 256 byte symbols, the same with the word end "</w>",
+every merge joined, and the two special tokens; 49408 entries, equal to the vocab.json that comes with SD1.x, SD2.x, SDXL and FLUX.1.
 """
 
-import gzip
-from pathlib import Path
 from typing import Any
 
 from transformers import CLIPTokenizer
 
-MERGES_PATH = Path(__file__).resolve().parent.parent / "assets" / "clip" / "merges.txt.gz"
-WORD_END = "</w>"
-BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+from ..formats.clip_tokens import BOS, EOS, WORD_END, byte_symbols, read_merges
+
 EOS_TOKEN_ID = 49407
 MODEL_MAX_LENGTH = 77
-
-
-def byte_symbols() -> list[str]:
-    """One printable character per byte value, in the order CLIP numbers them.
-
-    Printable bytes stand for themselves and come first; the 68 others follow, ascending, as U+0100 and up.
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    unprintable = sorted(set(range(256)) - set(printable))
-    return [chr(byte) for byte in printable] + [chr(0x100 + place) for place in range(len(unprintable))]
-
-
-def read_merges() -> list[tuple[str, str]]:
-    """The merges, best rank first."""
-    lines = gzip.decompress(MERGES_PATH.read_bytes()).decode("utf-8").splitlines()
-    return [(left, right) for left, right in (line.split(" ") for line in lines)]
 
 
 def build_vocabulary(merges: list[tuple[str, str]]) -> list[str]:
