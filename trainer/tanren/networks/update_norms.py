@@ -1,6 +1,6 @@
 """How strongly a LoRA changes each block of its base model: the norm of the update, at strength 1.
 
-    python launch.py meta norms FILE… [--json]
+    python launch.py meta norms FILE… [--json] [--progress]
 
 The Frobenius norm of `alpha / rank * up @ down` follows from two small Gram matrices, so the update itself is never
 made; LoKr's is the product of its factors' norms. Where the update depends on the base weights (DoRA's magnitudes, OFT,
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,8 +74,12 @@ def update_norm(roles: Roles) -> float | None:
     return float(torch.linalg.norm(tensors["diff"])) if "diff" in tensors else None
 
 
-def block_norms(path: Path) -> list[BlockNorm]:
+def block_norms(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[BlockNorm]:
     """Norms per block, in the order of the file's layers.
+
+    Args:
+        path: a .safetensors file.
+        progress: told (layers done, layers in all) as it goes.
 
     Raises:
         ModelFileError: the file is damaged, or the tensors of a layer do not fit together.
@@ -87,7 +91,7 @@ def block_norms(path: Path) -> list[BlockNorm]:
             layers.setdefault(split.layer, []).append((split.role, name))
     norms: dict[tuple[str, str], list[float | None]] = {}
     with safe_open(path, framework="pt") as file:
-        for layer, names in layers.items():
+        for number, (layer, names) in enumerate(layers.items(), 1):
             try:
                 norm = update_norm({role: file.get_tensor(name) for role, name in names})
             except (RuntimeError, IndexError, KeyError, ValueError) as error:
@@ -97,6 +101,7 @@ def block_norms(path: Path) -> list[BlockNorm]:
                     fix="Take it anew.",
                 ) from error
             norms.setdefault((part_of(layer), block_of(layer)), []).append(norm)
+            progress(number, len(layers))
     return [_of_block(*key, values) for key, values in norms.items()]
 
 
@@ -105,12 +110,13 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="meta norms", description="How strongly each block changes.")
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--progress", action="store_true", help="print how many layers are done, for programs")
     chosen = parser.parse_args(words)
     found, problems = [], []
     for text in chosen.files:
         try:
             path = resolve_user_path(text, "file", where="FILE")
-            found.append((path, block_norms(path)))
+            found.append((path, block_norms(path, _print_progress if chosen.progress else lambda done, total: None)))
         except UserError as problem:
             problems.append(problem)
     if chosen.json:
@@ -123,6 +129,10 @@ def main(words: Sequence[str]) -> int:
         print(report, file=sys.stderr)
         return report.code
     return 0
+
+
+def _print_progress(done: int, total: int) -> None:
+    print(f"{done}/{total}", file=sys.stderr, flush=True)
 
 
 def _scale(tensors: Roles, rank: int) -> float:

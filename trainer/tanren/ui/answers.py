@@ -6,7 +6,8 @@ The web server around it is in `routes.py`; who may ask at all was decided befor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from .. import __version__
@@ -21,6 +22,7 @@ from .checkpoint_lease import released_for
 from .command_line import command_line
 from .guard import Guard, Refused
 from .host import HostCheckpoint, Surroundings
+from .lora_norms import Norms
 from .samples_out import Picture, read_picture
 from .told import environment_told, job_told, problem_told
 from .words import LANGUAGES, Words, language_of
@@ -46,6 +48,9 @@ class Setup(Protocol):
     def cancel(self) -> None:
         """End a set-up that runs."""
 
+    def python(self) -> Path:
+        """The interpreter to start a trainer with."""
+
 
 class Queue(Protocol):
     """Who starts jobs."""
@@ -66,6 +71,7 @@ class Desk:
         guard: who may ask.
         queue: starts the jobs; None where nobody does.
         setup: the trainer's environment; None where there is nothing to set up.
+        norms: computes how strongly a LoRA changes each block.
     """
 
     surroundings: Surroundings
@@ -73,6 +79,7 @@ class Desk:
     guard: Guard
     queue: Queue | None = None
     setup: Setup | None = None
+    norms: Norms = field(default_factory=Norms)
 
 
 def state(desk: Desk) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from .command_text import command_text, import_command_text
 from .fields import form_options
 from .imported import Imported, Ledger
 from .kohya_gui import gui_command, import_gui, is_gui_config
+from .lora_again import TITLE as LORA_FILE
 from .trainings import TRAININGS, training_of
 
 CONFIG_NAME, BASE_MODEL = "settings.toml", "pretrained_model_name_or_path"
@@ -107,7 +108,7 @@ def import_text(
         raise UsageError(where=name, what="These are no settings: a table of names and values was expected.")
     if "datasets" in data:
         return import_dataset(command, data, name)
-    if is_json:
+    if is_json and not isinstance(data.get("tanren"), dict):
         if not is_gui_config(data):
             what = "This is neither a LoRA configuration of kohya_ss' GUI nor a dataset file."
             if "pretrained_model_name_or_path" in data:
@@ -139,12 +140,24 @@ def import_config(command: str, data: Mapping[str, Any]) -> Imported:
     """Options by name, in any sections, as --config_file and presets have them."""
     is_preset = isinstance(data.get("tanren"), dict) and isinstance(data.get("options"), dict)
     ledger = Ledger(command, "Preset" if is_preset else "Config file of sd-scripts")
+    if is_preset and data["tanren"].get("title") == LORA_FILE:
+        _take_remarks(ledger, data["tanren"])
     for key, value in (data["options"] if is_preset else _flattened(data)).items():
         if key not in ledger.declared:
             ledger.leave_unknown(key, value)
         elif value is not None:
             ledger.take(key, value)
     return ledger.result
+
+
+def _take_remarks(ledger: Ledger, head: Mapping[str, Any]) -> None:
+    """What was said about a LoRA file when its settings were read (`lora_again.py`)."""
+    ledger.result.title = LORA_FILE
+    notes, left = head.get("notes"), head.get("not_taken")
+    ledger.result.notes = [str(note) for note in notes] if isinstance(notes, list) else []
+    for row in left if isinstance(left, list) else []:
+        if isinstance(row, list) and len(row) == 3:
+            ledger.leave(*map(str, row))
 
 
 def import_dataset(command: str, data: Mapping[str, Any], name: str) -> Imported:

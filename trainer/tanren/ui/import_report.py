@@ -35,6 +35,7 @@ def import_report(imported: Imported, words: Words) -> Html:
             [words("In the file"), words("Value there"), words("Reason for it")],
             [(name, value, words.finished(why)) for name, value, why in imported.not_taken],
         ),
+        *_notes(words("What no file remembers, and you choose"), imported.notes),
         *_names(words("Taken as they are"), imported.taken),
     ]
     return render(REPORT, title=words(imported.title), sum=total, parts=parts)
@@ -54,6 +55,13 @@ def _table(title: str, heads: Iterable[str], rows: Sequence[tuple[Any, ...]]) ->
             ),
         )
     ]
+
+
+def _notes(title: str, notes: Sequence[str]) -> list[Html]:
+    if not notes:
+        return []
+    lines = join(render("<li>{text}</li>", text=note) for note in notes)
+    return [render("<details open><summary>{title}</summary><ul>{lines}</ul></details>", title=title, lines=lines)]
 
 
 def _names(title: str, names: Sequence[str]) -> list[Html]:

@@ -57,6 +57,7 @@ class Imported:
         changed, not_taken: the rest of the report.
         is_dataset: only the pictures were imported; other settings stay.
         command: that the options are for.
+        notes: sentences about what the file cannot say.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Imported:
     not_taken: list[NotTaken] = field(default_factory=list)
     is_dataset: bool = False
     command: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 class Ledger:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 from ..errors import DataError, UsageError
 from ..formats.safetensors_header import read_header
 from ..library.backups import backups_of
+from ..library.change import mark_of
+from ..library.compare import compare as compared
 from ..library.cover import cover_of, picture_bytes, read_picture
+from ..library.facts import TITLES
 from ..library.hashes import hash_problems, hashes_of
 from ..library.look import Look, look_at
 from ..library.sidecar import preview_of
 from ..paths import home_expanded, resolve_user_path
-from .answers import Desk
-from .lora_told import file_told
+from .answers import Body, Desk
+from .lora_again import again_told
+from .lora_told import MOST_ROWS, file_told
 from .words import Words
 
 SHOWN_SIDE = 768
@@ -33,8 +38,12 @@ def told(desk: Desk, look: Look) -> dict[str, Any]:
     """One file that was looked at, and what this page may do with it."""
     checkpoint = desk.surroundings.checkpoint()
     shown = file_told(look, page_words(desk), checkpoint=checkpoint.family if checkpoint else None)
-    can_undo = bool(backups_of(look.path, desk.surroundings.data_dir))
-    return {**shown, "can_undo": can_undo, "checkpoint": checkpoint.name if checkpoint else None}
+    return {
+        **shown,
+        "mark": str(mark_of(look.path)),
+        "can_undo": bool(backups_of(look.path, desk.surroundings.data_dir)),
+        "checkpoint": checkpoint.name if checkpoint else None,
+    }
 
 
 def raw(desk: Desk, query: Query) -> dict[str, Any]:
@@ -74,6 +83,49 @@ def hashes(desk: Desk, query: Query) -> dict[str, Any]:
         "legacy": found.legacy,
         "problems": [page_words(desk).finished(sentence) for sentence in problems],
     }
+
+
+def again(desk: Desk, query: Query) -> dict[str, Any]:
+    """Settings for another training like that of a file."""
+    return again_told(look_at(model_path(desk, query.get("path", ""))), desk.surroundings)
+
+
+def compare(desk: Desk, query: Query) -> dict[str, Any]:
+    """What differs between two files."""
+    words = page_words(desk)
+    first, second = (look_at(model_path(desk, query.get(name, ""))) for name in ("first", "second"))
+    found = compared(first, second)
+    return {
+        "files": [{"path": str(one.path), "name": one.path.name, "summary": one.summary} for one in (first, second)],
+        "same_tensors": found.same_tensors,
+        "kinds": [[words(what), words.finished(one), words.finished(other)] for what, one, other in found.kinds],
+        "settings": [
+            {"key": one.key, "title": words(TITLES.get(one.key, one.key)), "first": one.before, "second": one.after}
+            for one in found.settings[:MOST_ROWS]
+        ],
+        "tags": found.tags[:MOST_ROWS],
+        "tag_count": len(found.tags),
+        "ranks": found.ranks,
+    }
+
+
+def norms(desk: Desk, query: Query) -> dict[str, Any]:
+    """How far the computation of the norms of a file is, or what came of it."""
+    run = desk.norms.look(model_path(desk, query.get("path", "")))
+    return run.as_dict() if run is not None else {"state": "none"}
+
+
+def start_norms(desk: Desk, body: Body) -> dict[str, Any]:
+    """Begin to compute the norms of a file."""
+    path = model_path(desk, str(body.get("path") or ""))
+    python = desk.setup.python() if desk.setup is not None else Path(sys.executable)
+    return desk.norms.start(path, python).as_dict()
+
+
+def cancel_norms(desk: Desk, body: Body) -> dict[str, Any]:
+    """End that computation."""
+    desk.norms.cancel(model_path(desk, str(body.get("path") or "")))
+    return {"ok": True}
 
 
 def model_path(desk: Desk, text: str) -> Path:

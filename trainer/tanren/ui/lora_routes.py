@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import lora_answers
+from . import lora_answers, lora_edit_answers
 from .answers import Desk
 
 Answer = Callable[[Desk, Request, dict[str, Any]], Any]
@@ -18,6 +18,11 @@ KEPT_SHORTLY = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, 
 def _asked(answer: Callable[[Desk, Any], Any]) -> Answer:
     """An answer that is made from what stands behind the question mark."""
     return lambda desk, request, body: answer(desk, request.query_params)
+
+
+def _sent(answer: Callable[[Desk, dict[str, Any]], Any]) -> Answer:
+    """An answer that is made from the body of the request."""
+    return lambda desk, request, body: answer(desk, body)
 
 
 def _picture(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
@@ -30,4 +35,11 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "lora/raw", _asked(lora_answers.raw)),
     ("GET", "lora/picture", _picture),
     ("GET", "lora/hashes", _asked(lora_answers.hashes)),
+    ("GET", "lora/compare", _asked(lora_answers.compare)),
+    ("GET", "lora/again", _asked(lora_answers.again)),
+    ("GET", "lora/norms", _asked(lora_answers.norms)),
+    ("POST", "lora/norms/start", _sent(lora_answers.start_norms)),
+    ("POST", "lora/norms/cancel", _sent(lora_answers.cancel_norms)),
+    ("POST", "lora/edit", _sent(lora_edit_answers.edit)),
+    ("POST", "lora/undo", _sent(lora_edit_answers.undo)),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..library.facts import grouped_facts
 from ..library.filing import fit, is_hidden
-from ..library.look import Look, Stamp
+from ..library.look import Look
 from ..library.pictures_table import picture_tables
 from ..library.tag_table import TagTable
 from .words import Words
@@ -32,7 +32,6 @@ def file_told(look: Look, words: Words, *, checkpoint: str | None) -> dict[str, 
         "path": str(look.path),
         "name": look.path.name,
         "stem": look.path.stem,
-        "stamp": stamp_text(look.stamp),
         "size": look.stamp.size,
         "alias": look.alias,
         "has_metadata": bool(look.metadata),
@@ -111,11 +110,6 @@ def civitai_told(content: dict[str, Any]) -> dict[str, Any] | None:
         value = content.get(name)
         told[name] = value if isinstance(value, int) and 0 < value < 2**53 else None
     return told
-
-
-def stamp_text(stamp: Stamp) -> str:
-    """A stamp as the page keeps it; its numbers are larger than a script can count."""
-    return f"{stamp.size}-{stamp.mtime_ns}-{stamp.inode}"
 
 
 def _shown_object(content: dict[str, Any]) -> dict[str, Any]:
