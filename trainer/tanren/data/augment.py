@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .buckets import Size, cover, half_up
+from .buckets import Placement, Size, centre_crop, cover, half_up
 from .images import Pixels
 
 COLOR_PROBABILITY = 0.33
@@ -19,23 +19,11 @@ GAMMA_RANGE = (0.95, 1.05)
 FACE_JITTER = 20
 
 
-class Placement(NamedTuple):
-    """How a picture comes to its final size: resized, then cropped from `left_top` on."""
-
-    resized_wh: Size
-    left_top: tuple[int, int]
-
-
 class Face(NamedTuple):
     """Centre and size of a face in pixels of the whole picture."""
 
     center_xy: tuple[int, int]
     size_wh: Size
-
-
-def centre_crop(resized_wh: Size, target_wh: Size) -> Placement:
-    """The middle of the resized picture."""
-    return Placement(resized_wh, ((resized_wh[0] - target_wh[0]) // 2, (resized_wh[1] - target_wh[1]) // 2))
 
 
 def random_crop(resized_wh: Size, target_wh: Size, rng: random.Random) -> Placement:

@@ -19,6 +19,13 @@ class Fit(NamedTuple):
     resized_wh: Size
 
 
+class Placement(NamedTuple):
+    """How a picture comes to its final size: resized, then cropped from `left_top` on."""
+
+    resized_wh: Size
+    left_top: tuple[int, int]
+
+
 def bucket_list(resolution_wh: Size, minimum: int, maximum: int, step: int) -> list[Size]:
     """All bucket sizes of about the area of `resolution_wh`, none above it, in ascending order.
 
@@ -124,6 +131,11 @@ class OneSize:
         if self._crops_freely and size_wh[0] >= self._size[0] and size_wh[1] >= self._size[1]:
             return Fit(self._size, size_wh)
         return Fit(self._size, cover(size_wh, self._size))
+
+
+def centre_crop(resized_wh: Size, target_wh: Size) -> Placement:
+    """The middle of the resized picture."""
+    return Placement(resized_wh, ((resized_wh[0] - target_wh[0]) // 2, (resized_wh[1] - target_wh[1]) // 2))
 
 
 def crop_top_left_of_record(size_wh: Size, bucket_wh: Size) -> Size:

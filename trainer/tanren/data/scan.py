@@ -60,7 +60,7 @@ def _scan_dataset(plan: DatasetPlan, number: int, context: ScanContext, notes: l
     regularization: list[ImageRecord] = []
     rng = random.Random(context.seed if plan.validation_seed is None else plan.validation_seed)
     for index, subset in enumerate(plan.subsets):
-        fit = _fitter(plan, subset, context.problems)
+        fit = fitter(plan, subset, context.problems)
         if fit is None:
             dataset.subset_images.append(0)
             continue
@@ -136,7 +136,8 @@ def _filled_up(records: list[ImageRecord], target: int, number: int, problems: P
     return used
 
 
-def _fitter(plan: DatasetPlan, subset: SubsetPlan, problems: Problems) -> Callable[[Size], Fit] | None:
+def fitter(plan: DatasetPlan, subset: SubsetPlan, problems: Problems) -> Callable[[Size], Fit] | None:
+    """How pictures of a subset are fitted to sizes; None, and a problem, when the limits of the buckets are wrong."""
     if not plan.enable_bucket:
         crops_freely = subset.random_crop or subset.face_crop_aug_range is not None
         return OneSize(plan.resolution_wh, crops_freely=crops_freely).fit

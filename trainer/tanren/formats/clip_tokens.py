@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 MERGES_PATH = Path(__file__).resolve().parent.parent / "assets" / "clip" / "merges.txt.gz"
@@ -83,7 +84,7 @@ def word_tokens(word: str) -> tuple[str, ...]:
     parts = [*symbols[:-1], symbols[-1] + WORD_END]
     ranks = _ranks()
     while len(parts) > 1:
-        pairs = list(zip(parts, parts[1:], strict=False))
+        pairs = list(pairwise(parts))
         best = min(pairs, key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break

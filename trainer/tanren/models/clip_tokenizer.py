@@ -1,7 +1,8 @@
 """The tokenizer of every CLIP text encoder, built from the merges list in the package: no network, no file beside it.
 
 The vocabulary follows from the merges (formats/clip_tokens.py): 256 byte symbols, the same with the word end "</w>",
-every merge joined, and the two special tokens; 49408 entries, equal to the vocab.json that comes with SD1.x, SD2.x, SDXL and FLUX.1.
+every merge joined, and the two special tokens; 49408 entries, equal to the vocab.json that comes with SD1.x, SD2.x,
+SDXL and FLUX.1.
 """
 
 from typing import Any
