@@ -6,13 +6,13 @@ from PIL import Image
 from tanren.data.augment import (
     Face,
     apply_gamma,
-    centre_crop,
     face_crop,
     face_in_name,
     random_crop,
     shift_hue,
     vary_color,
 )
+from tanren.data.buckets import centre_crop
 
 
 def test_centre_crop_takes_the_floor_of_half_the_excess():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .buckets import Placement, Size, centre_crop, cover, half_up
+from .buckets import Placement, Size, cover, half_up
 from .images import Pixels
 
 COLOR_PROBABILITY = 0.33

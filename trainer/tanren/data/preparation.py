@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..formats.picture_header import PictureLimits
 from ..options.dataset_plan import DatasetPlan, SubsetPlan
-from .augment import Placement, centre_crop, face_crop, face_in_name, random_crop, vary_color
-from .buckets import Size, cover, crop_top_left_of_record
+from .augment import face_crop, face_in_name, random_crop, vary_color
+from .buckets import Placement, Size, centre_crop, cover, crop_top_left_of_record
 from .images import LoadedImage, Pixels, load_image
 from .listing import stem_of
 from .records import ImageRecord
