@@ -6,9 +6,11 @@ import json
 import os
 
 from network_files import SD1_LORA, SDXL_LORA, write_network
-from tanren.library.index import BackgroundRefresh, LibraryIndex
+from tanren.library.background import LibraryWork
+from tanren.library.copies import CopySearch
+from tanren.library.index import LibraryIndex
 from tanren.library.rows import Row
-from tanren.library.table import Filters, choices, duplicates, filtered, ordered, same_alias
+from tanren.library.table import Filters, choices, filtered, ordered, same_alias
 
 XL = {"ss_output_name": "dog", "ss_base_model_version": "sdxl_base_v1-0", "ss_network_module": "networks.lora"}
 TAGS = {"ss_tag_frequency": json.dumps({"5_cat": {"mycat": 5, "1girl": 5}}), "modelspec.date": "2025-03-04T05:06:07"}
@@ -118,7 +120,7 @@ def test_a_refresh_can_be_stopped_and_goes_on_later(tmp_path):
 
 def test_a_background_refresh_tells_how_far_it_is(tmp_path):
     index = LibraryIndex(tmp_path / "cache")
-    work = BackgroundRefresh(index, [library(tmp_path)])
+    work = LibraryWork(index, [library(tmp_path)])
 
     assert work.wait(30)
     assert (work.done, work.total, work.result.read) == (6, 6, 6)
@@ -131,6 +133,7 @@ def names_with(rows, **filters):
 def test_filters(tmp_path):
     index = LibraryIndex(tmp_path / "cache")
     index.refresh([library(tmp_path)])
+    CopySearch(index, lambda: False).run()
     rows = index.rows()
 
     assert names_with(rows, family="sdxl") == ["dog", "silent"]
@@ -155,4 +158,3 @@ def test_order_and_groups():
     assert [row.name for row in ordered(rows, "size")] == ["b.safetensors", "A.safetensors"]
     assert [row.name for row in ordered(rows, "rank", descending=True)] == ["b.safetensors", "A.safetensors"]
     assert list(same_alias(rows)) == ["x"]
-    assert duplicates(rows) == []

@@ -6,16 +6,18 @@ numbers inside of the payload; they are a few bytes each and read one by one.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from .checkpoint_kind import TITLES as CHECKPOINT_TITLES
 from .checkpoint_kind import kind_of
 from .network_family import family_of_layers
-from .network_names import DENOISER, TensorName, block_of, part_of, split_name
+from .network_names import DENOISER, block_of, part_of, split_name
 from .safetensors_header import Header, TensorEntry
 
 Shape = Sequence[int]
@@ -41,27 +43,46 @@ TYPES = {
 }
 # Those that decide first: a file with LoKr layers and some plain norms is a LoKr.
 _DECIDING = ("lllite", "lokr", "loha", "glora", "oft", "tlora", "lora", "ia3", "full", "norm")
+# A layer with nothing else is none.
+_LONELY = frozenset({"alpha", "scale"})
 _FORMATS = {"F16": "<e", "F32": "<f", "F64": "<d"}
 _ALPHA_BYTES = 8
+# Beginning of a tensor's name -> whose spelling it is; the first that fits counts.
+_SPELLINGS = {
+    "lllite_": "kohya (LLLite)",
+    "lycoris_": "LyCORIS",
+    "oft_unet_": "kohya (OFT)",
+    "lora_transformer_": "OneTrainer",
+    "lora_": "kohya",
+    "diffusion_model.": "generic (ComfyUI)",
+    "text_encoders.": "generic (ComfyUI)",
+    "transformer.": "PEFT (diffusers)",
+    "unet.": "diffusers",
+    "text_encoder": "diffusers",
+    "base_model.model.": "PEFT",
+}
+_SPELLING = re.compile("|".join(map(re.escape, _SPELLINGS)))
 
 
-@dataclass(frozen=True)
-class LayerKind:
+class LayerKind(NamedTuple):
     """One layer of the base model that the network changes.
 
     Args:
         name: as in the file, without the suffix.
         part: "unet", "te1" …
-        block: "in 4", "mid" …
         rank: None where the algorithm has none (OFT, full matrices of LoKr, differences).
         alpha: as stored; None when there is none (then it equals the rank) or it was not read.
     """
 
     name: str
     part: str
-    block: str
     rank: int | None
     alpha: float | None = None
+
+    @property
+    def block(self) -> str:
+        """Where in the part it lies: "in 4", "mid" …"""
+        return block_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -130,27 +151,37 @@ def network_kind(shapes: Mapping[str, Shape], alphas: Mapping[str, float] | None
         shapes: tensor name -> shape.
         alphas: layer -> stored alpha, from `read_alphas`.
     """
-    layers: dict[str, dict[str, tuple[TensorName, Shape]]] = {}
-    unknown = 0
-    for name, shape in shapes.items():
-        split = split_name(name)
-        if split is None:
-            unknown += 1
-        else:
-            layers.setdefault(split.layer, {})[split.role] = (split, shape)
-    layers = {name: roles for name, roles in layers.items() if set(roles) - {"alpha", "scale"}}
-    algorithms = Counter(split.algorithm for roles in layers.values() for split, _ in roles.values())
+    layers, algorithms, unknown = _layers(shapes)
     # A checkpoint may hold a few tensors that end like those of a network (`….scale`, `….up.0.weight`).
     if not layers or ("lllite" in algorithms and not any(name.startswith("lllite_") for name in layers)):
         return _whole_model(shapes, unknown)
     if unknown > len(shapes) / 2:
         return _whole_model(shapes, unknown)
-    plain = {name: {role: shape for role, (_, shape) in roles.items()} for name, roles in layers.items()}
-    kinds = tuple(_layer(name, roles, (alphas or {}).get(name)) for name, roles in plain.items())
-    family = "sdxl" if "lllite" in algorithms else family_of_layers(plain)
-    misfits = tuple(name for name, roles in plain.items() if _is_misfit(roles))
-    kind = _type(algorithms, plain)
+    stored = alphas or {}
+    kinds = tuple(LayerKind(name, part_of(name), _rank(roles), stored.get(name)) for name, roles in layers.items())
+    family = "sdxl" if "lllite" in algorithms else family_of_layers(layers)
+    misfits = tuple(name for name, roles in layers.items() if _is_misfit(roles))
+    kind = _type(algorithms, layers)
     return NetworkKind(family, kind, "dora" in algorithms, naming_of(shapes), kinds, unknown, misfits)
+
+
+def _layers(shapes: Mapping[str, Shape]) -> tuple[dict[str, dict[str, Shape]], Counter[str], int]:
+    """Layer -> role -> shape, how many tensors each algorithm has, and how many belong to none."""
+    layers: dict[str, dict[str, Shape]] = {}
+    scheme: dict[str, list[str]] = {}
+    unknown = 0
+    for name, shape in shapes.items():
+        split = split_name(name)
+        if split is None:
+            unknown += 1
+            continue
+        layer, algorithm, role = split
+        layers.setdefault(layer, {})[role] = shape
+        scheme.setdefault(layer, []).append(algorithm)
+    lonely = [name for name, roles in layers.items() if roles.keys() <= _LONELY]
+    for name in lonely:
+        del layers[name], scheme[name]
+    return layers, Counter(algorithm for found in scheme.values() for algorithm in found), unknown
 
 
 def read_alphas(path: Path, header: Header) -> dict[str, float]:
@@ -170,24 +201,13 @@ def read_alphas(path: Path, header: Header) -> dict[str, float]:
 
 def naming_of(names: Mapping[str, Shape]) -> str:
     """Whose spelling the names follow: kohya, LyCORIS, PEFT and diffusers, OneTrainer …; empty when none is known."""
-    spellings = {
-        "lllite_": "kohya (LLLite)",
-        "lycoris_": "LyCORIS",
-        "oft_unet_": "kohya (OFT)",
-        "lora_transformer_": "OneTrainer",
-        "lora_": "kohya",
-        "diffusion_model.": "generic (ComfyUI)",
-        "text_encoders.": "generic (ComfyUI)",
-        "transformer.": "PEFT (diffusers)",
-        "unet.": "diffusers",
-        "text_encoder": "diffusers",
-        "base_model.model.": "PEFT",
-    }
-    found = Counter(next((word for prefix, word in spellings.items() if name.startswith(prefix)), "") for name in names)
-    found.pop("", None)
-    if found["diffusers"] and any(".lora_A." in name for name in names):
+    found = Counter(match[0] for match in map(_SPELLING.match, names) if match is not None)
+    counts: Counter[str] = Counter()
+    for beginning, count in found.items():
+        counts[_SPELLINGS[beginning]] += count
+    if counts["diffusers"] and any(".lora_A." in name for name in names):
         return "PEFT (diffusers)"
-    return found.most_common(1)[0][0] if found else ""
+    return counts.most_common(1)[0][0] if any(counts.values()) else ""
 
 
 def _whole_model(shapes: Mapping[str, Shape], unknown: int) -> NetworkKind:
@@ -222,10 +242,6 @@ def _is_wide_convolution(roles: Mapping[str, Shape]) -> bool:
         return True
     down = roles.get("down", ())
     return len(down) == 4 and max(down[2:]) > 1
-
-
-def _layer(name: str, roles: Mapping[str, Shape], alpha: float | None) -> LayerKind:
-    return LayerKind(name, part_of(name), block_of(name), _rank(roles), alpha)
 
 
 def _rank(roles: Mapping[str, Shape]) -> int | None:

@@ -8,7 +8,7 @@ Spellings known here: kohya and LyCORIS (`lora_unet_….lora_down.weight`), PEFT
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Suffix after the layer's name -> (algorithm, role). Longer ones are looked up first.
 ROLES: dict[str, tuple[str, str]] = {
@@ -72,31 +72,33 @@ ROLES: dict[str, tuple[str, str]] = {
 _PROCESSOR = re.compile(r"(?P<layer>.+?)_?lora(?P<number>\d?)$")
 
 DENOISER, TE, TE1, TE2, TE3, EMBEDDING, OTHER = "unet", "te", "te1", "te2", "te3", "embedding", "other"
-_PREFIXES: tuple[tuple[str, str], ...] = (
-    ("lora_te1_", TE1),
-    ("lora_te2_", TE2),
-    ("lora_te3_", TE3),
-    ("lora_te_", TE),
-    ("lora_unet_", DENOISER),
-    ("lora_transformer_", DENOISER),
-    ("lora_prior_unet_", DENOISER),
-    ("oft_unet_", DENOISER),
-    ("lllite_unet_", DENOISER),
-    ("lllite_", DENOISER),
-    ("lycoris_", DENOISER),
-    ("base_model.model.", DENOISER),
-    ("model.diffusion_model.", DENOISER),
-    ("diffusion_model.", DENOISER),
-    ("transformer.", DENOISER),
-    ("unet.", DENOISER),
-    ("text_encoders.clip_l.", TE1),
-    ("text_encoders.clip_g.", TE2),
-    ("text_encoders.t5xxl.", TE3),
-    ("text_encoder_3.", TE3),
-    ("text_encoder_2.", TE2),
-    ("text_encoder.", TE1),
-    ("bundle_emb.", EMBEDDING),
-)
+# Beginning of a layer's name -> part; the first that fits counts.
+_PARTS: dict[str, str] = {
+    "lora_te1_": TE1,
+    "lora_te2_": TE2,
+    "lora_te3_": TE3,
+    "lora_te_": TE,
+    "lora_unet_": DENOISER,
+    "lora_transformer_": DENOISER,
+    "lora_prior_unet_": DENOISER,
+    "oft_unet_": DENOISER,
+    "lllite_unet_": DENOISER,
+    "lllite_": DENOISER,
+    "lycoris_": DENOISER,
+    "base_model.model.": DENOISER,
+    "model.diffusion_model.": DENOISER,
+    "diffusion_model.": DENOISER,
+    "transformer.": DENOISER,
+    "unet.": DENOISER,
+    "text_encoders.clip_l.": TE1,
+    "text_encoders.clip_g.": TE2,
+    "text_encoders.t5xxl.": TE3,
+    "text_encoder_3.": TE3,
+    "text_encoder_2.": TE2,
+    "text_encoder.": TE1,
+    "bundle_emb.": EMBEDDING,
+}
+_PREFIX = re.compile("|".join(map(re.escape, _PARTS)))
 _BLOCKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"input_blocks_(\d+)_"), "in {}"),
     (re.compile(r"output_blocks_(\d+)_"), "out {}"),
@@ -115,8 +117,7 @@ _BLOCKS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class TensorName:
+class TensorName(NamedTuple):
     """One tensor's name, taken apart.
 
     Args:
@@ -132,6 +133,10 @@ class TensorName:
 
 def split_name(name: str) -> TensorName | None:
     """Layer and role of a tensor, or None when it belongs to no small network that is known."""
+    layer, _, suffix = name.partition(".")
+    known = ROLES.get(suffix)
+    if known is not None:
+        return TensorName(layer, *known)
     parts = name.split(".")
     for count in (3, 2, 1):
         found = ROLES.get(".".join(parts[-count:])) if len(parts) > count else None
@@ -148,19 +153,16 @@ def split_name(name: str) -> TensorName | None:
 
 def part_of(layer: str) -> str:
     """Which part of the model a layer lies in: "unet" (or transformer), "te", "te1", "te2", "te3", …"""
-    for prefix, part in _PREFIXES:
-        if layer.startswith(prefix):
-            return part
+    prefix = _PREFIX.match(layer)
+    if prefix is not None:
+        return _PARTS[prefix[0]]
     return DENOISER if block_of(layer) != OTHER else OTHER
 
 
 def path_of(layer: str) -> str:
     """The layer's path without the prefix, its dots as underscores."""
-    for prefix, _ in _PREFIXES:
-        if layer.startswith(prefix):
-            layer = layer[len(prefix) :]
-            break
-    return layer.replace(".", "_")
+    prefix = _PREFIX.match(layer)
+    return (layer if prefix is None else layer[prefix.end() :]).replace(".", "_")
 
 
 def block_of(layer: str) -> str:

@@ -24,34 +24,14 @@ from typing import Any, BinaryIO, NoReturn
 from ..errors import ModelFileError
 from ..files import durable_write
 from .file_kind import HEAD_BYTES, SAFETENSORS, kind_of_bytes
+from .header_entries import BITS, INT, MAX_DIM, MAX_NAME, MAX_RANK, MAX_TENSORS, METADATA, TensorEntry, quick_content
 
 HEADER_LIMIT = 16 * 2**20
 LIBRARY_LIMIT = 100_000_000
-MAX_TENSORS = 100_000
-MAX_NAME = 512
-MAX_RANK = 8
-MAX_DIM = 2**31
 MAX_VALUE = 8 * 2**20
 BLOCK_BYTES = 2**20
 AGAIN = "Download or copy the file again."
-
-# Widest first, as the library orders tensors in the file.
-BITS = {
-    "U64": 64, "I64": 64, "F64": 64, "C64": 64, "F32": 32, "U32": 32, "I32": 32, "BF16": 16, "F16": 16, "U16": 16,
-    "I16": 16, "F8_E8M0": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I8": 8, "U8": 8, "F6_E3M2": 6, "F6_E2M3": 6, "F4": 4,
-    "BOOL": 8,
-}  # fmt: skip
 RANK = {dtype: rank for rank, dtype in enumerate(BITS)}
-
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """Where one tensor lies in the payload: `begin` to `end` in bytes."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -96,10 +76,14 @@ def read_header_of(file: BinaryIO, path: Path, *, limit: int = HEADER_LIMIT) -> 
     """The same from an open file at its start, which is left at the start of the payload; `path` is for messages."""
     size = os.fstat(file.fileno()).st_size
     text = _header_text(file, path, size, min(limit, LIBRARY_LIMIT))
-    content = _parse(text, path)
     payload_offset = 8 + len(text)
-    metadata = _check_metadata(content.pop("__metadata__", {}), path)
-    tensors = _check_tensors(content, path)
+    quick = quick_content(text)
+    if quick is not None:
+        metadata, tensors = _check_metadata(quick[0], path), quick[1]
+    else:
+        content = _parse(text, path)
+        metadata = _check_metadata(content.pop(METADATA, {}), path)
+        tensors = _check_tensors(content, path)
     _check_tiling(tensors, size - payload_offset, payload_offset, path)
     return Header(metadata, tensors, payload_offset, size - payload_offset)
 
@@ -218,7 +202,7 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
         raise ValueError(f"{word} is not a number of JSON")
 
     try:
-        content = json.loads(text.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
+        content = json.loads(text.decode("utf-8"), object_pairs_hook=pairs, parse_int=INT, parse_constant=constant)
     except UnicodeDecodeError as error:
         _refuse(path, f"Its header is not UTF-8 at offset {8 + error.start}.")
     except json.JSONDecodeError as error:
@@ -278,7 +262,7 @@ def _check_entry(name: str, entry: Any, path: Path) -> TensorEntry:
 
 def _check_tiling(tensors: dict[str, TensorEntry], payload_bytes: int, payload_offset: int, path: Path) -> None:
     expected = 0
-    for name, entry in sorted(tensors.items(), key=lambda one: (one[1].begin, one[1].end)):
+    for name, entry in _by_place(tensors):
         if entry.begin != expected:
             kind = "a hole" if entry.begin > expected else "an overlap"
             _refuse(path, f"There is {kind} before {_short(name)}, at offset {payload_offset + expected}.")
@@ -293,6 +277,14 @@ def _check_tiling(tensors: dict[str, TensorEntry], payload_bytes: int, payload_o
         _refuse(
             path, f"{payload_bytes - expected} surplus bytes follow its tensors at offset {payload_offset + expected}."
         )
+
+
+def _by_place(tensors: dict[str, TensorEntry]) -> Iterable[tuple[str, TensorEntry]]:
+    """The tensors as they lie in the payload, which is the order that most headers have."""
+    begins = [entry.begin for entry in tensors.values()]
+    if begins == sorted(begins):
+        return tensors.items()
+    return sorted(tensors.items(), key=lambda one: (one[1].begin, one[1].end))
 
 
 def _is_text(value: Any) -> bool:

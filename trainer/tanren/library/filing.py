@@ -16,6 +16,7 @@ from ..formats.network_family import TITLES as FAMILIES
 from .values import is_said
 
 A1111, FORGE = "AUTOMATIC1111", "Forge"
+FILED_AS = "{host} files it under {word}, but it is {family}."
 _BFL = "https://github.com/black-forest-labs/flux"
 _WORDS = {
     A1111: (UNKNOWN, "SD1", "SD2", "SDXL"),

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from ..errors import StorageError
 from ..files import write_text
-from .rows import FIELDS, PICKLES, SAFETENSORS, Row, from_json, row_of, to_json
+from .rows import FIELDS, PICKLES, SAFETENSORS, KindMemory, Row, from_json, row_of, to_json
 from .sidecar import PICTURE_ENDINGS
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "library.json"
 SAVE_SECONDS = 5.0
 MAX_FILES = 100_000
@@ -83,7 +83,7 @@ class LibraryIndex:
             should_stop: asked between two files; what was read until then is kept.
         """
         began = saved = time.monotonic()
-        found = list(files_in(folders))
+        found, kinds = list(files_in(folders)), KindMemory()
         read = kept = 0
         for number, one in enumerate(found):
             if should_stop():
@@ -92,19 +92,26 @@ class LibraryIndex:
             if known is not None and known.state == one.state:
                 kept += 1
             else:
-                fresh = row_of(one.path, one.state, one.size, one.modified)
+                fresh = row_of(one.path, one.state, one.size, one.modified, kinds)
                 read += 1
                 with self._lock:
                     self._rows[fresh.path] = fresh
             if progress is not None:
                 progress(number + 1, len(found))
             if time.monotonic() - saved > SAVE_SECONDS:
-                self._save()
+                self.save()
                 saved = time.monotonic()
         gone = self._forget({str(one.path) for one in found})
-        self._save()
+        self.save()
         broken = sum(1 for row in self.rows() if row.problem)
         return Refreshed(read, kept, gone, broken, time.monotonic() - began, read + kept == len(found))
+
+    def change(self, row: Row) -> None:
+        """Keep what else was found out about a file, unless it was read anew meanwhile."""
+        with self._lock:
+            known = self._rows.get(row.path)
+            if known is not None and known.state == row.state:
+                self._rows[row.path] = row
 
     def _forget(self, there: set[str]) -> int:
         with self._lock:
@@ -113,45 +120,15 @@ class LibraryIndex:
                 del self._rows[path]
         return len(gone)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the index; without a place for it only the next start is slower."""
         content = {"schema": SCHEMA, "fields": FIELDS, "rows": [to_json(row) for row in self.rows()]}
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self._file, json.dumps(content, ensure_ascii=False, separators=(",", ":")), sync=False)
+            # Names on a disk may hold bytes that are no text, which only escapes can say.
+            write_text(self._file, json.dumps(content, separators=(",", ":")), sync=False)
         except (OSError, StorageError):
-            # The table works without its file; only the next start is slower.
             return
-
-
-class BackgroundRefresh:
-    """One refresh in a thread of its own, for a page that shows rows meanwhile."""
-
-    def __init__(self, index: LibraryIndex, folders: Sequence[Path]) -> None:
-        self.done, self.total = 0, 0
-        self.result: Refreshed | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(index, tuple(folders)), daemon=True)
-        self._thread.start()
-
-    @property
-    def is_running(self) -> bool:
-        """True until the refresh is over."""
-        return self._thread.is_alive()
-
-    def stop(self) -> None:
-        """Ask it to end after the file it reads now."""
-        self._stop.set()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the end; True when it is over."""
-        self._thread.join(seconds)
-        return not self.is_running
-
-    def _run(self, index: LibraryIndex, folders: tuple[Path, ...]) -> None:
-        self.result = index.refresh(folders, progress=self._count, should_stop=self._stop.is_set)
-
-    def _count(self, done: int, total: int) -> None:
-        self.done, self.total = done, total
 
 
 def files_in(folders: Sequence[Path]) -> Iterator[Found]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,25 +115,35 @@ class Look:
         return " · ".join([*parts, size_text(self.stamp.size)])
 
 
-def look_at(path: Path, *, limit: int = HEADER_LIMIT, beside: bool = True) -> Look:
+def look_at(
+    path: Path,
+    *,
+    limit: int = HEADER_LIMIT,
+    beside: bool = True,
+    alphas: bool = True,
+    kind_of: Callable[[Mapping[str, Sequence[int]]], NetworkKind] = network_kind,
+) -> Look:
     """Look at a file: its header, a few bytes per alpha and the small files beside it; never the tensors.
 
     Args:
         path: a .safetensors file.
         limit: largest header accepted, in bytes.
         beside: also read what lies beside it.
+        alphas: also read the alphas, which lie all over the file.
+        kind_of: tells the kind from names and shapes where alphas are not read; a memory, for many files.
 
     Raises:
         ModelFileError: the file is damaged or of another kind.
     """
     header = read_header(path, limit=limit)
     try:
-        stamp, alphas = stamp_of(path), read_alphas(path, header)
+        stamp, stored = stamp_of(path), read_alphas(path, header) if alphas else None
     except OSError as error:
         raise ModelFileError(
             where=str(path), what="The file vanished while it was read.", why=str(error.strerror), fix="Look again."
         ) from error
-    kind = network_kind({name: entry.shape for name, entry in header.tensors.items()}, alphas)
+    shapes = {name: entry.shape for name, entry in header.tensors.items()}
+    kind = kind_of(shapes) if stored is None else network_kind(shapes, stored)
     family, source, warnings = _family(kind, header.metadata)
     found = read_beside(path) if beside else Beside()
     return Look(path, stamp, header, kind, family, source, found, (*warnings, *_doubts(kind), *found.problems))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from .copies import duplicates
 from .filing import Filed, is_hidden
 from .rows import Row
 
@@ -26,7 +27,7 @@ class Filters:
         broken: only files that cannot be read.
         hidden_by: a host; with `checkpoint_family`, only files whose card it leaves out.
         checkpoint_family: the loaded checkpoint's.
-        duplicates: only files whose tensors another file has as well.
+        duplicates: only files whose tensors another file has as well, as far as that is known (`copies.work_left`).
     """
 
     text: str = ""
@@ -77,15 +78,6 @@ def filtered(rows: Iterable[Row], filters: Filters) -> list[Row]:
 def ordered(rows: Iterable[Row], column: str, *, descending: bool = False) -> list[Row]:
     """The rows by one column of `ORDERS`; an unknown column means by name."""
     return sorted(rows, key=ORDERS.get(column, ORDERS["name"]), reverse=descending)
-
-
-def duplicates(rows: Iterable[Row]) -> list[list[Row]]:
-    """Groups of files with the same tensors, the largest group first; the metadata may differ."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.fingerprint:
-            groups.setdefault(row.fingerprint, []).append(row)
-    return sorted((group for group in groups.values() if len(group) > 1), key=lambda one: (-len(one), one[0].path))
 
 
 def choices(rows: Sequence[Row], column: str) -> list[str]:
