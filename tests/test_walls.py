@@ -39,6 +39,7 @@ RANKS = {
     "objectives": 8,
     "checkpoint": 9,
     "engine": 10,
+    "generation": 10,
     "recipes": 11,
     "ui": 12,
     "micro": 12,
@@ -50,6 +51,7 @@ LIGHT_PARTS = ("formats", "options", "hub", "jobs", "library", "preparation", "u
 HEAVY_AT_THE_TOP = ("torch_facts",)
 LIGHT_ELSEWHERE = (
     *("data.scan", "data.captions", "data.buckets"),
+    *(f"generation.{name}" for name in ("request", "sources", "batches", "keeping", "check")),
     *("checkpoint.names", "checkpoint.choosing", "checkpoint.fingerprint", "checkpoint.resume_check"),
 )
 # What shows pages brings numpy and more along; that torch stays out of that process is tested with the page.

@@ -17,6 +17,7 @@ from .options.distributed import DistributedOptions
 from .options.hub import HubOptions
 from .options.job import JobOptions
 from .options.leco import LecoOptions
+from .options.lllite import ControlDatasetOptions, LlliteOptions
 from .options.loss import LossOptions
 from .options.model import AttentionOptions, ModelOptions
 from .options.network import NetworkOptions
@@ -80,6 +81,8 @@ LECO_GROUPS = (
     *(group for group in RUN_GROUPS if group is not CachingOptions),
 )
 
+LLLITE_GROUPS = (ModelOptions, ControlDatasetOptions, LlliteOptions, OptimizerOptions, *RUN_GROUPS)
+
 COMMANDS = {
     "train_network": Command(
         title="Train a LoRA for Stable Diffusion 1.x and 2.x",
@@ -118,5 +121,14 @@ COMMANDS = {
         blocks=SDXL_BLOCKS,
         bucket_step=32,
         reads=PROMPTS,
+    ),
+    "sdxl_train_control_net_lllite": Command(
+        title="Train a ControlNet-LLLite for Stable Diffusion XL",
+        family=".families.sdxl",
+        recipe=".recipes.lllite",
+        groups=LLLITE_GROUPS,
+        bases=SDXL_BASES,
+        blocks=SDXL_BLOCKS,
+        bucket_step=32,
     ),
 }
