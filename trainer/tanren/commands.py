@@ -14,6 +14,15 @@ from .options.caching import CachingOptions
 from .options.config import ConfigOptions
 from .options.dataset import DatasetOptions
 from .options.distributed import DistributedOptions
+from .options.generating import (
+    BaseKindOptions,
+    DrawingModelOptions,
+    DrawingOptions,
+    DrawingSpeedOptions,
+    OutputOptions,
+    PromptOptions,
+)
+from .options.generating_inputs import ControlOptions, DrawingNetworkOptions, FromPictureOptions, HighresOptions
 from .options.hub import HubOptions
 from .options.job import JobOptions
 from .options.leco import LecoOptions
@@ -54,6 +63,42 @@ class Command:
     blocks: BlockLayout
     bucket_step: int
     reads: str = PICTURES
+
+
+@dataclass(frozen=True)
+class PictureBase:
+    """A kind of model that pictures are drawn with.
+
+    Args:
+        kinds: of checkpoints, as `formats/checkpoint_kind.py` names them.
+        family: module that holds FAMILY, relative to the package.
+        side: usual width and height, in pixels.
+        tells_sizes: the model is told sizes and crop of pictures.
+        has_control: there are control networks (ControlNet-LLLite) for it.
+    """
+
+    kinds: tuple[str, ...]
+    family: str
+    side: int
+    tells_sizes: bool = False
+    has_control: bool = False
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One command that draws pictures from prompts.
+
+    Args:
+        title: what it does, in a few words.
+        recipe: module that holds run(), relative to the package.
+        groups: its option groups, in the order of references.
+        bases: what it draws with; the first one where nothing tells.
+    """
+
+    title: str
+    recipe: str
+    groups: tuple[type, ...]
+    bases: tuple[PictureBase, ...]
 
 
 NETWORK_GROUPS = (ModelOptions, DatasetOptions, NetworkOptions, OptimizerOptions)
@@ -130,5 +175,28 @@ COMMANDS = {
         bases=SDXL_BASES,
         blocks=SDXL_BLOCKS,
         bucket_step=32,
+    ),
+}
+
+PICTURE_GROUPS = (
+    *(DrawingModelOptions, PromptOptions, DrawingOptions, OutputOptions, DrawingSpeedOptions, FromPictureOptions),
+    *(DrawingNetworkOptions, ControlOptions, HighresOptions, ConsoleOptions),
+)
+SD_PICTURES = PictureBase(SD_BASES, ".families.sd", 512)
+SDXL_PICTURES = PictureBase(SDXL_BASES, ".families.sdxl", 1024, tells_sizes=True, has_control=True)
+
+# Beside the trainers: pages and presets know of those only.
+GENERATORS = {
+    "sdxl_gen_img": Generator(
+        title="Draw pictures with Stable Diffusion XL",
+        recipe=".recipes.generate",
+        groups=PICTURE_GROUPS,
+        bases=(SDXL_PICTURES,),
+    ),
+    "gen_img": Generator(
+        title="Draw pictures with Stable Diffusion 1.x, 2.x or XL",
+        recipe=".recipes.generate",
+        groups=(BaseKindOptions, *PICTURE_GROUPS),
+        bases=(SD_PICTURES, SDXL_PICTURES),
     ),
 }

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import __version__, hardware
 from .child_process import child_environment, replace_process
-from .commands import COMMANDS
+from .commands import COMMANDS, GENERATORS
 from .environment import Environment, managed_environment, status
 from .environment_setup import ensure
 from .errors import EnvironmentProblem, UsageError, UserError
@@ -131,7 +131,8 @@ def _table() -> dict[str, SubCommand]:
         "convert": SubCommand(_convert, "prompt lists of other programs: convert leco OLD.yaml NEW.toml"),
     }
     trainers = {name: SubCommand(_trainer_called(name), command.title) for name, command in COMMANDS.items()}
-    return {**own, **trainers}
+    generators = {name: SubCommand(_generator_called(name), command.title) for name, command in GENERATORS.items()}
+    return {**own, **trainers, **generators}
 
 
 def _help(start: Start) -> str:
@@ -240,6 +241,18 @@ def _trainer_called(name: str) -> Callable[[list[str], Start], int]:
             from . import entry
 
             return entry.main(name, words)
+        environment = _ready_environment(start)
+        return _replace_with(environment.python, [str(TRAINER_FOLDER / f"{name}.py"), *words])
+
+    return run
+
+
+def _generator_called(name: str) -> Callable[[list[str], Start], int]:
+    def run(words: list[str], start: Start) -> int:
+        if not start.managed or _asks_for_help(words):
+            from . import generate
+
+            return generate.main(name, words)
         environment = _ready_environment(start)
         return _replace_with(environment.python, [str(TRAINER_FOLDER / f"{name}.py"), *words])
 

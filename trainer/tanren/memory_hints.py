@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .commands import COMMANDS
+from .commands import COMMANDS, PICTURES
 from .errors import OutOfMemory
 from .formats.checkpoint_kind import SD1, SDXL
 from .options.caching import CachingOptions
@@ -25,7 +25,7 @@ LARGE_RANK = 64
 def memory_problem(error: BaseException, settings: Settings) -> OutOfMemory | None:
     """The problem to tell when an error means that memory ran out, else None."""
     text = str(error)
-    if not isinstance(error, MemoryError) and not any(sign in text.lower() for sign in SIGNS):
+    if not is_out_of_memory(error):
         return None
     place = "GPU" if "cuda" in text.lower() or "gpu" in text.lower() else "main"
     hints = list(hints_for(settings, on_gpu=place == "GPU"))
@@ -33,6 +33,11 @@ def memory_problem(error: BaseException, settings: Settings) -> OutOfMemory | No
         f"What would help: {'; '.join(hints)}." if hints else "A smaller model or a machine with more memory is needed."
     )
     return OutOfMemory(what=f"The {place} memory is exhausted.", why=text.partition("\n")[0][:300], fix=fix)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for an error that means that memory ran out, of whatever kind."""
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
 def hints_for(settings: Settings, *, on_gpu: bool) -> Iterator[str]:
@@ -49,9 +54,12 @@ def hints_for(settings: Settings, *, on_gpu: bool) -> Iterator[str]:
     model = settings[ModelOptions]
     if training.mixed_precision != "no" and not (model.fp8_base or model.fp8_base_unet):
         yield "--fp8_base_unet, which keeps the U-Net in 8 bits"
-    if not (caching.cache_latents or caching.cache_latents_to_disk):
+    has_pictures = COMMANDS[settings.command].reads == PICTURES
+    if has_pictures and not (caching.cache_latents or caching.cache_latents_to_disk):
         yield "--cache_latents"
-    if not settings[NetworkOptions].network_train_unet_only:
+    if not has_pictures:
+        yield "a smaller resolution or batch_size in the prompt file"
+    elif not settings[NetworkOptions].network_train_unet_only:
         yield "--network_train_unet_only (with --cache_text_encoder_outputs)"
     elif not (caching.cache_text_encoder_outputs or caching.cache_text_encoder_outputs_to_disk):
         yield "--cache_text_encoder_outputs, where captions do not vary"

@@ -90,3 +90,11 @@ class LinearMultistep:
             return model_output
         clean = model_output * (-sigma / (sigma**2 + 1) ** 0.5) + sample / (sigma**2 + 1)
         return (sample - clean) / sigma
+
+    def set_begin_index(self, begin_index: int) -> None:
+        """Begin at a later timestep."""
+        self._step = begin_index
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Latents of a picture with as much noise as they have now."""
+        return original_samples + noise * self.sigmas[self._step]

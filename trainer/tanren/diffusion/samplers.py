@@ -64,29 +64,49 @@ class Sampler(Protocol):
     def step(self, model_output: Tensor, timestep: Tensor, sample: Tensor) -> Any:
         """The next latents, as `prev_sample`; ancestral kinds take a `generator` too."""
 
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Latents of a picture as they are at a timestep, (1,)."""
 
-def make_sampler(name: str, prediction_type: str) -> Sampler:
+
+def make_sampler(
+    name: str,
+    prediction_type: str,
+    *,
+    steps_offset: int = 0,
+    begins_between: bool = False,
+    zero_terminal_snr: bool = False,
+) -> Sampler:
     """Build a sampler over the schedule of Stable Diffusion.
 
     Args:
         name: a key of `KNOWN`.
         prediction_type: "epsilon" or "v".
+        steps_offset: added to all timesteps by samplers that have such an offset.
+        begins_between: a picture is begun with, so that the first timesteps are left out.
+        zero_terminal_snr: the schedule ends in pure noise, and sampling begins there; for names in
+            `options.sampling.FROM_PURE_NOISE`.
     """
     known = KNOWN[name]
     if known.scheduler == "LinearMultistep":
         return LinearMultistep(prediction_type)
     kind = getattr(diffusers, known.scheduler)
+    # Latents go far beyond -1..1: kohya's samples, which are cut there, look washed out.
+    wished: dict[str, Any] = {"clip_sample": False, "steps_offset": steps_offset}
+    if begins_between:
+        # PNDM's first steps are of another kind, and have to be the first of all.
+        wished["skip_prk_steps"] = True
+    if zero_terminal_snr:
+        wished |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    accepted = inspect.signature(kind.__init__).parameters
     arguments: dict[str, Any] = {
         "num_train_timesteps": TRAIN_TIMESTEPS,
         "beta_start": BETA_START,
         "beta_end": BETA_END,
         "beta_schedule": "scaled_linear",
         "prediction_type": "v_prediction" if prediction_type == "v" else "epsilon",
+        **{key: value for key, value in wished.items() if key in accepted},
         **known.arguments,
     }
-    if "clip_sample" in inspect.signature(kind.__init__).parameters:
-        # Latents go far beyond -1..1: kohya's samples, which are cut there, look washed out.
-        arguments["clip_sample"] = False
     with warnings.catch_warnings():
         # diffusers announces the end of "dpmsolver", which kohya's users may still name.
         warnings.simplefilter("ignore", FutureWarning)
@@ -97,3 +117,18 @@ def make_sampler(name: str, prediction_type: str) -> Sampler:
 def takes_generator(sampler: Sampler) -> bool:
     """True for samplers that draw noise in their steps and can take it from a generator."""
     return "generator" in inspect.signature(sampler.step).parameters
+
+
+def begin_late(sampler: Sampler, steps: int, strength: float) -> Tensor:
+    """Timesteps of a sampler that begins with a picture: the last part of them, as large as the strength.
+
+    Args:
+        sampler: with its timesteps set.
+        steps: they were set for.
+        strength: 1 leaves nothing of the picture.
+    """
+    first = max(steps - int(steps * strength), 0) * getattr(sampler, "order", 1)
+    begin: Any = getattr(sampler, "set_begin_index", None)
+    if begin is not None:
+        begin(first)
+    return sampler.timesteps[first:]

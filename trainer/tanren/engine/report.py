@@ -17,6 +17,7 @@ PHASE_TEXT = {
     "cache latents": "caching latents",
     "cache text": "caching captions",
     "sample": "sample pictures",
+    "draw": "drawing",
     "validate": "validation",
     "save": "saving",
     "ask hub": "asking the Hugging Face hub",

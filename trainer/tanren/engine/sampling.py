@@ -17,6 +17,7 @@ from ..data.batch import TextStates, whole_picture_sizes
 from ..diffusion.samplers import KNOWN, make_sampler, takes_generator
 from ..errors import NumericError
 from ..families.base import Model
+from ..formats.infotext import write_infotext
 from ..formats.sample_prompts import SamplePrompt
 
 STEPS = 30
@@ -45,7 +46,7 @@ class Picture:
     def parameters(self, clip_skip: int | None) -> str:
         """The text that AUTOMATIC1111 and Forge write into their pictures, so that "PNG info" reads ours."""
         width, height = self.size_wh
-        facts = {
+        facts: dict[str, object] = {
             "Steps": self.steps,
             "Sampler": KNOWN[self.sampler].title,
             "CFG scale": f"{self.scale:g}",
@@ -54,8 +55,7 @@ class Picture:
         }
         if clip_skip:
             facts["Clip skip"] = clip_skip
-        negative = f"\nNegative prompt: {self.negative_prompt}" if self.negative_prompt else ""
-        return f"{self.prompt}{negative}\n{', '.join(f'{name}: {value}' for name, value in facts.items())}"
+        return write_infotext(self.prompt, self.negative_prompt, facts)
 
 
 def picture_of(prompt: SamplePrompt, model: Model, *, sampler: str, seed: int) -> Picture:

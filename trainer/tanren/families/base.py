@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.batch import LatentGeometry, TextStates
 from ..diffusion.schedules import NoiseSchedule
 from ..events import Report
+from ..models.text_encoding import SAMPLE_RULES, PromptRules
 from ..options.blocks import BlockLayout
 from ..options.spec import Settings
 
@@ -89,11 +90,12 @@ class Model:
 
 @dataclass(frozen=True)
 class TextRules:
-    """How captions become text states."""
+    """How captions, and the prompts of pictures, become text states."""
 
     clip_skip: int | None = None
     max_token_length: int | None = None
     weighted_captions: bool = False
+    prompts: PromptRules = SAMPLE_RULES
 
 
 @dataclass(frozen=True, kw_only=True)

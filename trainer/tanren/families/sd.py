@@ -83,7 +83,12 @@ def encode_text(model: Model, captions: Sequence[str]) -> TextStates:
 def encode_prompts(model: Model, prompts: Sequence[str], negatives: Sequence[str]) -> tuple[TextStates, TextStates]:
     """States of prompts and negative prompts, each (B, 77·n, width) with the same n."""
     positive, negative = text_encoding.encode_prompts(
-        model.text_encoders[0], model.tokenizers[0], prompts, negatives, clip_skip=model.text.clip_skip
+        model.text_encoders[0],
+        model.tokenizers[0],
+        prompts,
+        negatives,
+        clip_skip=model.text.clip_skip,
+        rules=model.text.prompts,
     )
     return TextStates(positive), TextStates(negative)
 

@@ -86,7 +86,14 @@ def encode_text(model: Model, captions: Sequence[str]) -> TextStates:
 
 def encode_prompts(model: Model, prompts: Sequence[str], negatives: Sequence[str]) -> tuple[TextStates, TextStates]:
     """States of prompts and negative prompts; hidden is (B, 77·n, 2048) with the same n."""
-    positive, negative = text_pair.encode_prompts(model.text_encoders, model.tokenizers, prompts, negatives)
+    positive, negative = text_pair.encode_prompts(
+        model.text_encoders,
+        model.tokenizers,
+        prompts,
+        negatives,
+        clip_skip=model.text.clip_skip,
+        rules=model.text.prompts,
+    )
     return TextStates(*positive), TextStates(*negative)
 
 

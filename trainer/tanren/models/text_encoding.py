@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,28 @@ from ..formats.prompt_weights import parse_prompt_weights
 
 CONTENT = 75
 WINDOW = CONTENT + 2
-MOST_PROMPT_WINDOWS = 3
 SMALLEST_MEAN = 1e-6
+NEW_WINDOW = re.compile(r"\bBREAK\b")
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PromptRules:
+    """How prompts of pictures become text states; the defaults are those of sample pictures while training.
+
+    Args:
+        most_windows: what is longer is cut.
+        breaks: the word BREAK fills the window up, so that the following text begins a new one.
+        keeps: what emphasis leaves as it was: "original", the mean of a prompt's states; "abs", that of their sizes;
+            "none", nothing.
+    """
+
+    most_windows: int = 3
+    breaks: bool = False
+    keeps: str = "original"
+
+
+SAMPLE_RULES = PromptRules()
 
 
 @dataclass(frozen=True)
@@ -45,7 +65,7 @@ def windows_of(max_token_length: int | None) -> int:
     return max(1, (max_token_length or CONTENT) // CONTENT)
 
 
-def token_row(tokenizer: Any, text: str, windows: int, *, weighted: bool) -> TokenRow:
+def token_row(tokenizer: Any, text: str, windows: int, *, weighted: bool, breaks: bool = False) -> TokenRow:
     """Tokenise one text to exactly `windows` windows; what is longer is cut, what is shorter is padded.
 
     Args:
@@ -53,8 +73,9 @@ def token_row(tokenizer: Any, text: str, windows: int, *, weighted: bool) -> Tok
         text: caption or prompt.
         windows: 1 to 3.
         weighted: read emphasis such as `(red:1.2)`; each stretch of equal weight is tokenised on its own.
+        breaks: BREAK begins a new window.
     """
-    ids, weights = content_tokens(tokenizer, text, weighted=weighted)
+    ids, weights = content_tokens(tokenizer, text, weighted=weighted, breaks=breaks)
     room = windows * CONTENT
     kept, padding = ids[:room], max(0, room - len(ids))
     return TokenRow(
@@ -64,17 +85,28 @@ def token_row(tokenizer: Any, text: str, windows: int, *, weighted: bool) -> Tok
     )
 
 
-def content_tokens(tokenizer: Any, text: str, *, weighted: bool) -> tuple[list[int], list[float]]:
-    """Ids without BOS and EOS, uncut, and the emphasis of each."""
+def content_tokens(tokenizer: Any, text: str, *, weighted: bool, breaks: bool = False) -> tuple[list[int], list[float]]:
+    """Ids without BOS and EOS, uncut, and the emphasis of each; with `breaks`, BREAK fills its window up."""
     stretches = parse_prompt_weights(text) if weighted else [(text, 1.0)]
     ids: list[int] = []
     weights: list[float] = []
     for stretch, weight in stretches:
-        # The length is ours to judge: the tokenizer would warn of texts over 77 tokens.
-        found = tokenizer(stretch, add_special_tokens=False, truncation=False, verbose=False).input_ids
-        ids += found
-        weights += [weight] * len(found)
+        for index, part in enumerate(NEW_WINDOW.split(stretch) if breaks else [stretch]):
+            if index:
+                _fill_window(tokenizer, ids, weights)
+            # The length is ours to judge: the tokenizer would warn of texts over 77 tokens.
+            found = tokenizer(part, add_special_tokens=False, truncation=False, verbose=False).input_ids
+            ids += found
+            weights += [weight] * len(found)
     return ids, weights
+
+
+def _fill_window(tokenizer: Any, ids: list[int], weights: list[float]) -> None:
+    """End a window as a short text ends: EOS, then padding."""
+    missing = -len(ids) % CONTENT
+    if missing:
+        ids += [tokenizer.eos_token_id, *[tokenizer.pad_token_id] * (missing - 1)]
+        weights += [1.0] * missing
 
 
 def split_windows(ids: Tensor, eos: int, pad: int) -> Tensor:
@@ -152,10 +184,16 @@ def encode_captions(
 
 
 def encode_prompts(
-    encoder: nn.Module, tokenizer: Any, prompts: Sequence[str], negatives: Sequence[str], *, clip_skip: int | None
+    encoder: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    negatives: Sequence[str],
+    *,
+    clip_skip: int | None,
+    rules: PromptRules = SAMPLE_RULES,
 ) -> tuple[Tensor, Tensor]:
     """Prompts and negative prompts with emphasis -> two tensors (B, 77·n, width) of the same length."""
-    windows = prompt_windows(tokenizer, [*prompts, *negatives], device_of(encoder))
+    windows = prompt_windows(tokenizer, [*prompts, *negatives], device_of(encoder), rules)
     emphasised = prompt_states(window_states(encoder, windows.ids, clip_skip), windows)
     return emphasised[: len(prompts)], emphasised[len(prompts) :]
 
@@ -168,10 +206,12 @@ class Windows:
         ids: (B, n, 77) int64.
         weights: emphasis of each of the states that are kept in the end, (B, 75·n + 2) of captions or (B, 77·n) of
             prompts; None when all are 1.
+        keeps: of `PromptRules`.
     """
 
     ids: Tensor
     weights: Tensor | None
+    keeps: str = "original"
 
 
 def caption_windows(
@@ -195,29 +235,34 @@ def caption_states(states: Tensor, windows: Windows) -> Tensor:
     return joined if windows.weights is None else joined * windows.weights.to(joined.dtype).unsqueeze(-1)
 
 
-def prompt_windows(tokenizer: Any, texts: Sequence[str], device: torch.device) -> Windows:
-    """Prompts with emphasis, all in the same number of windows.
+def windows_needed(tokenizer: Any, texts: Sequence[str], rules: PromptRules = SAMPLE_RULES) -> int:
+    """How many windows the longest of the texts fills, up to what the rules allow."""
+    lengths = [len(content_tokens(tokenizer, text, weighted=True, breaks=rules.breaks)[0]) for text in texts]
+    return min(rules.most_windows, max(1, math.ceil(max(lengths) / CONTENT)))
 
-    The longest of all texts decides it, up to 3; longer ones are cut with a warning.
-    """
-    lengths = [len(content_tokens(tokenizer, text, weighted=True)[0]) for text in texts]
-    count = min(MOST_PROMPT_WINDOWS, max(1, math.ceil(max(lengths) / CONTENT)))
-    rows = [token_row(tokenizer, text, count, weighted=True) for text in texts]
+
+def prompt_windows(
+    tokenizer: Any, texts: Sequence[str], device: torch.device, rules: PromptRules = SAMPLE_RULES
+) -> Windows:
+    """Prompts with emphasis, all in as many windows as the longest needs; what finds no place is cut with a warning."""
+    count = windows_needed(tokenizer, texts, rules)
+    rows = [token_row(tokenizer, text, count, weighted=True, breaks=rules.breaks) for text in texts]
     for text, row in zip(texts, rows, strict=True):
         if row.cut:
             log.warning("A prompt is %d tokens too long; its end is cut off: %s", row.cut, text[:80])
     inner = torch.tensor([row.weights[1:-1] for row in rows], device=device).unflatten(1, (-1, CONTENT))
     weights = nn.functional.pad(inner, (1, 1), value=1.0).flatten(1)
-    return Windows(_windows_of_rows(rows, tokenizer, device), weights)
+    return Windows(_windows_of_rows(rows, tokenizer, device), weights, rules.keeps)
 
 
 def prompt_states(states: Tensor, windows: Windows) -> Tensor:
     """(B, n, 77, width) -> (B, 77·n, width), weighted.
 
-    After weighting, the states of a prompt are scaled so that their mean is what it was before.
+    After weighting, the states of a prompt are scaled so that their mean is what it was before, unless the rules say
+    otherwise.
     """
     assert windows.weights is not None, "prompts have weights"
-    return emphasise(states.flatten(1, 2), windows.weights)
+    return emphasise(states.flatten(1, 2), windows.weights, windows.keeps)
 
 
 def _windows_of_rows(rows: Sequence[TokenRow], tokenizer: Any, device: torch.device) -> Tensor:
@@ -225,16 +270,20 @@ def _windows_of_rows(rows: Sequence[TokenRow], tokenizer: Any, device: torch.dev
     return split_windows(ids, tokenizer.eos_token_id, tokenizer.pad_token_id)
 
 
-def emphasise(states: Tensor, weights: Tensor) -> Tensor:
+def emphasise(states: Tensor, weights: Tensor, keeps: str = "original") -> Tensor:
     """Multiply states by their tokens' weights and restore each text's mean over tokens and channels.
 
     Args:
         states: (B, tokens, width).
         weights: (B, tokens).
+        keeps: see `PromptRules`.
     """
     wide = states.float()
     weighted = wide * weights.unsqueeze(-1)
-    before, after = wide.mean(dim=(1, 2), keepdim=True), weighted.mean(dim=(1, 2), keepdim=True)
+    if keeps == "none":
+        return weighted.to(states.dtype)
+    sizes = (wide.abs(), weighted.abs()) if keeps == "abs" else (wide, weighted)
+    before, after = (part.mean(dim=(1, 2), keepdim=True) for part in sizes)
     # A mean of nothing cannot be restored; dividing by it would blow the states up.
     usable = after.abs() > SMALLEST_MEAN
     factor = torch.where(usable, before / torch.where(usable, after, torch.ones_like(after)), torch.ones_like(after))

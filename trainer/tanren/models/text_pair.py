@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from .text_encoding import (
+    SAMPLE_RULES,
+    PromptRules,
     Windows,
     caption_states,
     caption_windows,
@@ -24,7 +26,7 @@ from .text_encoding import (
     prompt_windows,
 )
 
-BEFORE_LAST = -2
+BEFORE_LAST = 2
 
 
 class PairStates(NamedTuple):
@@ -52,33 +54,46 @@ def encode_captions(
 
 
 def encode_prompts(
-    encoders: Sequence[nn.Module], tokenizers: Sequence[Any], prompts: Sequence[str], negatives: Sequence[str]
+    encoders: Sequence[nn.Module],
+    tokenizers: Sequence[Any],
+    prompts: Sequence[str],
+    negatives: Sequence[str],
+    *,
+    clip_skip: int | None = None,
+    rules: PromptRules = SAMPLE_RULES,
 ) -> tuple[PairStates, PairStates]:
-    """States of prompts and negative prompts with emphasis; hidden is (B, 77·n, both widths), with the same n."""
+    """States of prompts and negative prompts with emphasis; hidden is (B, 77·n, both widths), with the same n.
+
+    `clip_skip` takes another layer than the one before the last, counted from the end; the pooled state stays.
+    """
     texts, count = [*prompts, *negatives], len(prompts)
     first, second = (
-        prompt_windows(tokenizer, texts, device_of(encoder))
+        prompt_windows(tokenizer, texts, device_of(encoder), rules)
         for encoder, tokenizer in zip(encoders, tokenizers, strict=True)
     )
-    states, other, pooled = _states(encoders, tokenizers, first, second)
+    states, other, pooled = _states(encoders, tokenizers, first, second, clip_skip or BEFORE_LAST)
     hidden = torch.cat([prompt_states(states, first), prompt_states(other, second)], dim=-1)
     return PairStates(hidden[:count], pooled[:count]), PairStates(hidden[count:], pooled[count:])
 
 
 def _states(
-    encoders: Sequence[nn.Module], tokenizers: Sequence[Any], first: Windows, second: Windows
+    encoders: Sequence[nn.Module],
+    tokenizers: Sequence[Any],
+    first: Windows,
+    second: Windows,
+    layer: int = BEFORE_LAST,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """States (B, n, 77, width) of both encoders, and the pooled state of the second."""
-    states, _ = _before_last(encoders[0], first.ids)
-    other, last = _before_last(encoders[1], second.ids)
+    states, _ = _inner(encoders[0], first.ids, layer)
+    other, last = _inner(encoders[1], second.ids, layer)
     return states, other, pooled_state(encoders[1], last[:, 0], second.ids[:, 0], tokenizers[1].eos_token_id)
 
 
-def _before_last(encoder: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """States before the last layer, and those of the last after the final layer norm, each (B, n, 77, width)."""
+def _inner(encoder: nn.Module, ids: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+    """States of a layer counted from the end, and those of the last after the norm, each (B, n, 77, width)."""
     output = encoder(ids.flatten(0, 1), output_hidden_states=True)
     shape = ids.shape[:2]
-    return output.hidden_states[BEFORE_LAST].unflatten(0, shape), output.last_hidden_state.unflatten(0, shape)
+    return output.hidden_states[-layer].unflatten(0, shape), output.last_hidden_state.unflatten(0, shape)
 
 
 def pooled_state(encoder: Any, last: Tensor, ids: Tensor, eos: int) -> Tensor:

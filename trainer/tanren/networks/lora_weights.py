@@ -161,14 +161,23 @@ def merge(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor], multipli
     """
     layers = layers_for(targets, tensors, where)
     by_key = {target.key: target.module for target in targets}
-    for key, layer in layers.items():
-        _check_size(key, layer, by_key[key], where)
+    check_sizes(layers, by_key, where)
     for key, layer in layers.items():
         weight = by_key[key].get_parameter("weight")
         change = weight_change(layer, weight.shape).to(weight.device)
         # A new tensor: the old one may be a mapped file, shared with other processes.
         weight.data = change.mul_(multiplier).add_(weight.detach()).to(weight.dtype)
     return len(layers)
+
+
+def check_sizes(layers: Mapping[str, LayerWeights], modules: Mapping[str, nn.Module], where: str) -> None:
+    """Refuse layers that change a weight of another size than the model's of the same name.
+
+    Raises:
+        ModelFileError: the file was made for another model.
+    """
+    for key, layer in layers.items():
+        _check_size(key, layer, modules[key], where)
 
 
 def _check_size(key: str, layer: LayerWeights, module: nn.Module, where: str) -> None:

@@ -6,6 +6,28 @@ from dataclasses import dataclass
 
 from .spec import option
 
+SAMPLERS = (
+    "ddim",
+    "pndm",
+    "lms",
+    "euler",
+    "euler_a",
+    "heun",
+    "dpm_2",
+    "dpm_2_a",
+    "dpmsolver",
+    "dpmsolver++",
+    "dpmsingle",
+    "dpm++_2m_karras",
+    "k_lms",
+    "k_euler",
+    "k_euler_a",
+    "k_dpm_2",
+    "k_dpm_2_a",
+)
+# Those that can begin where nothing but noise is left.
+FROM_PURE_NOISE = ("ddim", "euler", "euler_a", "k_euler", "k_euler_a", "dpmsolver++", "dpm++_2m_karras")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
@@ -25,23 +47,5 @@ class SamplingOptions:
         "ddim",
         "Sampler of the pictures.",
         label="Sampler of sample pictures",
-        choices=(
-            "ddim",
-            "pndm",
-            "lms",
-            "euler",
-            "euler_a",
-            "heun",
-            "dpm_2",
-            "dpm_2_a",
-            "dpmsolver",
-            "dpmsolver++",
-            "dpmsingle",
-            "dpm++_2m_karras",
-            "k_lms",
-            "k_euler",
-            "k_euler_a",
-            "k_dpm_2",
-            "k_dpm_2_a",
-        ),
+        choices=SAMPLERS,
     )
