@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 import warnings
 from typing import NamedTuple
 
@@ -25,22 +24,11 @@ from ..formats.picture_header import (
     readable_formats,
     unreadable,
 )
+from ..formats.picture_pixels import UPRIGHT, without_ancillary_chunks
 
 Pixels = NDArray[np.uint8]
 WHITE = (255, 255, 255)
 DEFAULT_LIMITS = PictureLimits()
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Everything that decides about pixels; text, time and animation chunks can be left away.
-PNG_CHUNKS_KEPT = frozenset([b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT"])
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class LoadedImage(NamedTuple):
@@ -87,18 +75,6 @@ def load_image(
         image = image.transpose(UPRIGHT[header.orientation])
     pixels, alpha = to_rgb(image, background, path, notes)
     return LoadedImage(pixels, alpha, hashlib.sha256(data).digest(), tuple(notes))
-
-
-def without_ancillary_chunks(data: bytes) -> bytes:
-    """A PNG reduced to what decides about its pixels; compressed text of megabytes makes decoders refuse the rest."""
-    kept = [PNG_SIGNATURE]
-    place = len(PNG_SIGNATURE)
-    while place + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, place)
-        if name in PNG_CHUNKS_KEPT:
-            kept.append(data[place : place + 12 + length])
-        place += 12 + length
-    return b"".join(kept)
 
 
 def _decoded(data: bytes, header: PictureHeader, path: str, notes: list[str]) -> Image.Image:

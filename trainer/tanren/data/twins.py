@@ -32,14 +32,15 @@ def warn_of_twins(records: list[ImageRecord], file_sizes: array[int], problems: 
         seen: dict[bytes, str] = {}
         for place in places:
             record = records[place]
-            first_name = seen.setdefault(_sample_digest(record.path), record.name)
+            first_name = seen.setdefault(sample_digest(record.path), record.name)
             if first_name != record.name:
                 twins.append(f"{first_name} = {record.name}")
     if twins:
         problems.warn(f"{records[0].folder}: {len(twins)} pictures are there twice: {some(twins)}.")
 
 
-def _sample_digest(path: str) -> bytes:
+def sample_digest(path: str) -> bytes:
+    """Of the beginning and the end of a file; of its path when it cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
     try:
         with FileIO(path) as file:
