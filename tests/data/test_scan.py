@@ -527,7 +527,7 @@ def test_pictures_without_masks_and_masks_without_pictures_are_listed(tmp_path):
 
     assert [problem.what for problem in problems.errors] == [
         "6 pictures have no mask of the same name: a1.png, a2.png, a3.png, a4.png, a5.png and 1 more.",
-        "1 masks have no picture of the same name: z.png.",
+        "1 mask has no picture of the same name: z.png.",
     ]
 
 
@@ -536,7 +536,7 @@ def test_with_buckets_masks_have_the_size_of_their_picture(tmp_path):
     picture(tmp_path / "masks" / "a.png", (256, 512))
 
     _, problems = scanned(masked(tmp_path, resolution_wh=(512, 512), enable_bucket=True), masked_loss=True)
-    assert problems.errors[0].what == "1 masks have another size than their picture: a.png."
+    assert problems.errors[0].what == "1 mask has another size than the picture: a.png (256x512, its picture 512x512)."
     assert scanned(masked(tmp_path), masked_loss=True)[1].errors == []
 
 

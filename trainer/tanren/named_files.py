@@ -10,6 +10,7 @@ from .checkpoint.choosing import choose_state
 from .errors import Problems, UsageError, UserError
 from .formats.checkpoint_kind import CheckpointKind
 from .formats.extra_models import check_lora, check_ranks, check_vae
+from .formats.lllite_file import check_lllite
 from .formats.sample_prompts import read_sample_prompts
 from .formats.toml_file import read_toml
 from .hub.states import is_on_hub
@@ -17,6 +18,7 @@ from .models.hub import is_hub_id
 from .networks.lora_args import LoraArgs
 from .networks.module_names import is_own
 from .options.job import JobOptions
+from .options.lllite import LlliteOptions
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.sampling import SamplingOptions
@@ -51,7 +53,8 @@ def check_files(settings: Settings, base: CheckpointKind | None, lora: LoraArgs 
     if resume and not is_on_hub(settings):
         collecting(problems, lambda: choose_state(resolve_user_path(resume, "folder", where="--resume")))
     if prompts := settings[SamplingOptions].sample_prompts:
-        collecting(problems, lambda: _check_sample_prompts(prompts, problems))
+        steered = isinstance(network, LlliteOptions)
+        collecting(problems, lambda: _check_sample_prompts(prompts, problems, steered=steered))
     if config := tracking.log_tracker_config:
         collecting(problems, lambda: read_toml(resolve_user_path(config, "file", where="--log_tracker_config")))
     extra = len(network.base_weights_multiplier) - len(network.base_weights)
@@ -72,7 +75,9 @@ def _check_other_models(
     for where, name in named:
         path = model_path(name, where, problems, kind="file")
         # What the files of another package look like is its own affair.
-        if path is not None and is_own(network.network_module):
+        if path is not None and isinstance(network, LlliteOptions):
+            collecting(problems, partial(check_lllite, path, name, network.cond_emb_dim, network.network_dim))
+        elif path is not None and is_own(network.network_module):
             collecting(problems, partial(check_lora, path, name, where, base))
 
 
@@ -83,10 +88,17 @@ def _check_start_ranks(name: str, lora: LoraArgs) -> None:
         check_ranks(path, name, lora.rank, lora.conv_rank)
 
 
-def _check_sample_prompts(name: str, problems: Problems) -> None:
+def _check_sample_prompts(name: str, problems: Problems, *, steered: bool) -> None:
     """Read the whole file now: a mistake in it must not come up in the middle of a run."""
-    for note in read_sample_prompts(resolve_user_path(name, "file", where="--sample_prompts")).notes:
+    found = read_sample_prompts(resolve_user_path(name, "file", where="--sample_prompts"))
+    for note in found.notes:
         problems.warn(note)
+    for number, prompt in enumerate(found.prompts if steered else ()):
+        where = f"{name}, prompt {number}"
+        if prompt.controlnet_image is None:
+            problems.warn(f"{where}: without a control picture (--cn FILE) it shows the base model alone.")
+        else:
+            collecting(problems, partial(resolve_user_path, prompt.controlnet_image, "file", where=f"{where}: --cn"))
 
 
 def collecting(problems: Problems, check: Callable[[], object]) -> None:

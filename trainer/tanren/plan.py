@@ -144,6 +144,7 @@ def _dataset_lines(dataset: Facts) -> list[str]:
         f"  {subset['folder']}: {subset['images']} pictures × {subset['repeats']} repeats"
         + (" (regularization)" if subset["is_reg"] else "")
         + (f", class {subset['class_tokens']!r}" if subset["class_tokens"] else "")
+        + (f", each with its pair in {subset['paired_with']}" if subset["paired_with"] else "")
         for subset in dataset["subsets"]
     ]
     captions = dataset["captions"]
@@ -199,14 +200,20 @@ def _training_lines(training: Facts) -> list[str]:
     ]
     lines = [
         f"{model}{': ' + training['base_model_is'] if training['base_model_is'] else ''}",
-        f"{training['network_module'] or 'no network'}, rank {training['rank'] or 'of its own'}, "
-        f"alpha {training['alpha']:g}, on: {' and '.join(parts) or 'nothing'}",
+        f"{_network_words(training)}, on: {' and '.join(parts) or 'nothing'}",
         f"{training['optimizer']}, schedule {training['lr_scheduler']}, warm-up {training['lr_warmup_steps']}, "
         f"precision {training['mixed_precision']}, accumulation {training['gradient_accumulation_steps']}",
     ]
     if training["numbers"] is not None:
         lines.append(f"{training['numbers']:,} numbers are trained")
     return lines
+
+
+def _network_words(training: Facts) -> str:
+    if training["cond_emb_dim"] is not None:
+        return f"ControlNet-LLLite, {training['cond_emb_dim']} control channels, width {training['rank']}"
+    name, rank = training["network_module"] or "no network", training["rank"] or "of its own"
+    return f"{name}, rank {rank}, alpha {training['alpha']:g}"
 
 
 def _file_lines(files: Sequence[Facts]) -> list[str]:

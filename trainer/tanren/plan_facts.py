@@ -9,6 +9,7 @@ from typing import Any
 from .checkpoint.names import planned_files
 from .data.records import ScannedDataset
 from .networks.lora_size import LoraSize
+from .options.lllite import LlliteOptions
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
@@ -44,7 +45,11 @@ def _dataset_facts(dataset: ScannedDataset) -> Facts:
         "enable_bucket": plan.enable_bucket,
         "subsets": [
             {"folder": subset.image_dir or subset.metadata_file, "images": count, "repeats": subset.num_repeats}
-            | {"is_reg": subset.is_reg, "class_tokens": subset.class_tokens}
+            | {
+                "is_reg": subset.is_reg,
+                "class_tokens": subset.class_tokens,
+                "paired_with": subset.conditioning_data_dir,
+            }
             for subset, count in zip(plan.subsets, dataset.subset_images, strict=False)
         ],
         "train_images": dataset.num_train_images,
@@ -73,6 +78,7 @@ def _training_facts(found: Preflight, size: LoraSize | None) -> Facts:
         "network_module": network.network_module,
         "rank": found.lora.rank if found.lora else network.network_dim,
         "alpha": network.network_alpha,
+        "cond_emb_dim": network.cond_emb_dim if isinstance(network, LlliteOptions) else None,
         "unet": unet,
         "unet_lr": rates.learning_rate if rates.unet_lr is None else rates.unet_lr,
         "text_encoder": text,

@@ -34,6 +34,7 @@ from .options.dataset_checks import check_plans
 from .options.dataset_file import dataset_plans
 from .options.dataset_plan import DatasetPlan
 from .options.leco import LecoOptions
+from .options.lllite import LlliteOptions
 from .options.model import AttentionOptions, ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions, SchedulerOptions
@@ -208,10 +209,13 @@ def _check_network(
     settings: Settings, blocks: BlockLayout, typed_at_shell: bool, problems: Problems
 ) -> LoraArgs | None:
     options = settings[NetworkOptions]
+    if isinstance(options, LlliteOptions):
+        _check_lllite(options, settings[SavingOptions], problems)
+        return None
     module = options.network_module
     collecting(problems, lambda: check_module(module, typed_at_shell=typed_at_shell))
     if not is_own(module):
-        _check_format(settings[SavingOptions], problems)
+        _check_format(settings[SavingOptions], "networks.lora", problems)
         _refuse_eight_bits(settings[ModelOptions], str(module), problems)
         return None
     lora = parse_lora_args(
@@ -238,9 +242,20 @@ def _refuse_eight_bits(options: ModelOptions, module: str, problems: Problems) -
             problems.add(UsageError(where=f"--{name}", what=what, fix="Leave one of them out."))
 
 
-def _check_format(saving: SavingOptions, problems: Problems) -> None:
+def _check_lllite(options: LlliteOptions, saving: SavingOptions, problems: Problems) -> None:
+    for name, value, usual in (("cond_emb_dim", options.cond_emb_dim, 32), ("network_dim", options.network_dim, 64)):
+        if value is None:
+            fix = f"Add --{name}={usual}, which is usual."
+            problems.add(UsageError(where=f"--{name}", what="The size of the control network is missing.", fix=fix))
+    if (options.cond_emb_dim or 0) % 2:
+        what = f"{options.cond_emb_dim} is odd; half of it is needed too."
+        problems.add(UsageError(where="--cond_emb_dim", what=what, fix="Use an even number; 32 is usual."))
+    _check_format(saving, "LoRA", problems)
+
+
+def _check_format(saving: SavingOptions, maker: str, problems: Problems) -> None:
     if saving.save_model_as in DIFFUSERS_FILES:
-        what = f"{saving.save_model_as} is for networks.lora: only a plain LoRA has names in diffusers."
+        what = f"{saving.save_model_as} is for {maker}: only a plain LoRA has names in diffusers."
         fix = "Use --save_model_as=safetensors."
         problems.add(UsageError(where="--save_model_as", what=what, fix=fix))
 

@@ -11,9 +11,11 @@ from .errors import Problems, StorageError
 from .formats.base_model import is_safetensors
 from .formats.checkpoint_kind import SD1, SD2, SDXL
 from .formats.safetensors_header import read_header
+from .networks.lllite_size import lllite_size
 from .networks.lora_size import SECOND_ENCODER, LoraSize, lora_size
 from .options.caching import CachingOptions
 from .options.job import JobOptions
+from .options.lllite import LlliteOptions
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions
@@ -62,9 +64,9 @@ class Room:
 
 
 def size_of(found: Preflight) -> LoraSize | None:
-    """Layers and numbers of our own LoRA; None where only loading the model or another package can tell."""
-    name = found.settings[ModelOptions].pretrained_model_name_or_path
-    if found.lora is None or found.base is None or name is None:
+    """Layers and numbers of our own networks; None where only loading the model or another package can tell."""
+    name, network = found.settings[ModelOptions].pretrained_model_name_or_path, found.settings[NetworkOptions]
+    if found.base is None or name is None:
         return None
     path = home_expanded(name)
     paths = [path] if path.is_file() else [path / part for part in FILES_OF_FOLDER if (path / part).is_file()]
@@ -74,7 +76,11 @@ def size_of(found: Preflight) -> LoraSize | None:
         if is_safetensors(one)
         for key, entry in read_header(one).tensors.items()
     }
-    network, rates = found.settings[NetworkOptions], found.settings[OptimizerOptions]
+    if isinstance(network, LlliteOptions):
+        return lllite_size(shapes, network.cond_emb_dim or 0, network.network_dim or 0)
+    if found.lora is None:
+        return None
+    rates = found.settings[OptimizerOptions]
     return lora_size(
         shapes,
         found.lora,

@@ -42,6 +42,9 @@ NOT_AS_GIVEN = frozenset(
     ("ss_sd_model_name", "ss_vae_name", "ss_network_args", "ss_text_encoder_lr", "ss_full_bf16"),
 )
 IS_A_FOLDER = "IsADirectory"
+LORA = "lora"
+# Of files that nobody gave a title.
+TITLES = {LORA: "LoRA", "control-net-lllite": "ControlNet-LLLite"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class RunFacts:
         optimizer: `module.Class(key=value)`.
         lr_scheduler: name of the schedule; Adafactor's own has its rate in it.
         base_model, vae: hashes of the files, None for names of the hub or when there is none.
+        kind: of the file, as modelspec names it.
+        network_module: what no option says, because there is only one network; None where an option does.
     """
 
     session: Session
@@ -89,6 +94,8 @@ class RunFacts:
     lr_scheduler: str
     base_model: FileHashes | None = None
     vae: FileHashes | None = None
+    kind: str = LORA
+    network_module: str | None = None
 
 
 def start_session(seed: int, started_at: float | None = None) -> Session:
@@ -128,7 +135,10 @@ class RunMetadata:
         if folders and scan.datasets:
             per_update = facts.processes * settings[TrainingOptions].gradient_accumulation_steps
             self._training["ss_total_batch_size"] = str(settings[DatasetOptions].train_batch_size * per_update)
-        self._modelspec = modelspec_metadata(settings, scan, names)
+        if facts.network_module is not None:
+            self._training["ss_network_module"] = facts.network_module
+        self._modelspec = modelspec_metadata(settings, scan, names, facts.kind)
+        self._kind = facts.kind
         self._has_title = "modelspec.title" in self._modelspec
         self._minimum_only = settings[SavingOptions].no_metadata
 
@@ -150,7 +160,7 @@ class RunMetadata:
             "modelspec.date": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(moment)),
         }
         if not self._has_title:
-            metadata["modelspec.title"] = f"LoRA@{moment}"
+            metadata["modelspec.title"] = f"{TITLES[self._kind]}@{moment}"
         return minimum_of(metadata) if self._minimum_only else metadata
 
 

@@ -129,6 +129,8 @@ def _subset(subset: SubsetPlan, images: int) -> Json:
     }
     if subset.image_dir is not None:
         content["image_dir"] = PurePath(subset.image_dir).name
+    if subset.conditioning_data_dir is not None:
+        content["conditioning_data_dir"] = PurePath(subset.conditioning_data_dir).name
     if subset.kind == METADATA:
         return {**content, "metadata_file": _public_name(subset)}
     return {**content, "class_tokens": subset.class_tokens, "is_reg": subset.is_reg}

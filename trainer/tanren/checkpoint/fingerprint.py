@@ -40,6 +40,7 @@ FREE_OPTIONS = frozenset(
     (
         # Compared by content: `data` and `base_model`.
         *("pretrained_model_name_or_path", "vae", "dataset_config", "train_data_dir", "reg_data_dir", "in_json"),
+        "conditioning_data_dir",
         # How long the run is; the schedule of learning rates is that of the new length.
         *("max_train_steps", "max_train_epochs"),
         # How fast, not what.

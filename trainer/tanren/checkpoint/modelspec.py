@@ -27,13 +27,17 @@ THUMBNAIL_TYPES = {
 }
 
 
-def modelspec_metadata(settings: Settings, scan: Scan, names: BaseNames) -> dict[str, str]:
-    """All keys but the date; those that nobody set are absent."""
+def modelspec_metadata(settings: Settings, scan: Scan, names: BaseNames, kind: str = "lora") -> dict[str, str]:
+    """All keys but the date; those that nobody set are absent.
+
+    Args:
+        kind: of the file, as modelspec names it.
+    """
     model, loss = settings[ModelOptions], settings[LossOptions]
     width, height = _resolution(settings, scan, names)
     values = {
         "sai_model_spec": MODELSPEC_VERSION,
-        "architecture": f"{names.architecture}/lora",
+        "architecture": f"{names.architecture}/{kind}",
         "implementation": names.implementation,
         "implementation_version": f"tanren/{__version__}",
         "title": settings[SavingOptions].output_name,

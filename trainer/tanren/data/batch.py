@@ -56,6 +56,7 @@ class Batch:
             depends on the picture's content alone, so that training without a latent cache sees the cache's latents.
         text: cached text states, or None when captions are to be encoded in the step.
         mask: (B, 1, h, w) float32 in 0..1 at latent size, or None when no sample has one.
+        control: (B, 3, H, W) float32 in -1..1, the control pictures, or None where there are none.
         loss_weights: (B,) float32: prior_loss_weight for regularization pictures, else 1.
         preserve_output: (B,) bool: the target is the untrained model's own prediction.
         original_hw, crop_top_left, target_hw: (B, 2) int64, pixels, as size conditioning records them.
@@ -75,6 +76,7 @@ class Batch:
     original_hw: Tensor
     crop_top_left: Tensor
     target_hw: Tensor
+    control: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -251,8 +251,9 @@ class BucketDataset:
         if wanted == 0:
             return in_turn(self.samples, items)
         in_memory = any(cache and cache.folder is None for cache in (self.samples.latents, self.samples.text))
-        # Cached batches take less time to read than to send between processes.
-        if self.samples.latents is not None or (in_memory and start_method() == "spawn"):
+        # Cached batches take less time to read than to send between processes, unless there are pictures to decode.
+        is_read = self.samples.latents is not None and not self.scan.has_controls
+        if is_read or (in_memory and start_method() == "spawn"):
             return in_thread(self.samples, items)
         if self._workers is None:
             self._workers = Workers(self.samples, wanted)

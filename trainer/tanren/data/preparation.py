@@ -1,4 +1,4 @@
-"""One draw of one picture: decoded, resized, cropped, mirrored, coloured, with its mask at latent size."""
+"""One draw of one picture: decoded, resized, cropped, mirrored, coloured, with its mask and its control picture."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ class PreparedPicture(NamedTuple):
     Args:
         pixels: (H, W, 3) 8-bit.
         mask: (H / downscale, W / downscale) in 0..1, or None when the picture has none.
+        control: (H, W, 3) 8-bit, or None when the picture has none.
         digest: SHA-256 of the picture file, and of the mask file behind it when there is one.
         notes: what was odd about the file.
     """
 
     pixels: Pixels
     mask: Mask | None
+    control: Pixels | None
     digest: bytes
     notes: tuple[str, ...]
 
@@ -86,9 +88,23 @@ def prepare_picture(
     return PreparedPicture(
         np.ascontiguousarray(pixels),
         None if mask is None else np.ascontiguousarray(mask),
+        _fitted_control(record, placement, interpolation, limits, flipped=variation.flipped),
         loaded.digest + mask_digest,
         loaded.notes,
     )
+
+
+def prepare_control(record: ImageRecord, plan: DatasetPlan, limits: PictureLimits, *, flipped: bool) -> Pixels | None:
+    """(H, W, 3) 8-bit: the control picture of a picture that is not read itself, because its latents are cached.
+
+    Raises:
+        DataError: the control picture cannot be used.
+        OSError: the file cannot be read.
+    """
+    subset = plan.subsets[record.subset]
+    placement = _placement(record, record.size_wh, subset, Variation(flipped, None))
+    interpolation = subset.resize_interpolation or plan.resize_interpolation
+    return _fitted_control(record, placement, interpolation, limits, flipped=flipped)
 
 
 def recorded_crop(record: ImageRecord, plan: DatasetPlan, *, flipped: bool, is_cached: bool) -> tuple[int, int]:
@@ -135,6 +151,17 @@ def _mask_pixels(
         mask = load_image(record.mask_path, limits)
         return mask.pixels[:, :, 0], mask.digest
     return (loaded.alpha if subset.alpha_mask else None), b""
+
+
+def _fitted_control(
+    record: ImageRecord, placement: Placement, interpolation: str | None, limits: PictureLimits, *, flipped: bool
+) -> Pixels | None:
+    """The same resize, crop and mirroring as the photo; its colours stay."""
+    if record.control_path is None:
+        return None
+    pixels = load_image(record.control_path, limits).pixels
+    pixels = _crop(resize(pixels, placement.resized_wh, interpolation), placement, record.bucket_wh)
+    return np.ascontiguousarray(pixels[:, ::-1] if flipped else pixels)
 
 
 def _fitted_mask(mask: Pixels, placement: Placement, bucket_wh: Size, downscale: int) -> Mask:

@@ -30,6 +30,7 @@ class ImageRecord:
         is_reg: a regularization picture.
         bucket_wh, resized_wh: it is resized to the second, then cropped to the first.
         mask_path: its mask picture.
+        control_path: its control picture.
         tags: the tags of a metadata file, which statistics count apart from the caption.
     """
 
@@ -45,6 +46,7 @@ class ImageRecord:
     resized_wh: Size
     mask_path: str | None = None
     tags: str | None = None
+    control_path: str | None = None
 
     @property
     def path(self) -> str:
@@ -162,6 +164,11 @@ class Scan:
     def pair_facts(self) -> list[dict[str, Any]]:
         """The pairs of prompts that a run without pictures learns from."""
         return []
+
+    @property
+    def has_controls(self) -> bool:
+        """True when pictures come with control pictures."""
+        return any(image.control_path is not None for dataset in self.datasets for image in dataset.images[:1])
 
     @property
     def all_notes(self) -> list[str]:

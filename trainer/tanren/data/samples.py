@@ -23,7 +23,7 @@ from .captions import process_caption
 from .draws import draw
 from .latent_cache import LatentCache, PictureList, posterior_noise, to_float
 from .order import BatchPlan
-from .preparation import Variation, prepare_picture, recorded_crop, variation_of
+from .preparation import Variation, prepare_control, prepare_picture, recorded_crop, variation_of
 from .records import ImageRecord, Scan
 from .text_cache import TextCache
 
@@ -63,6 +63,7 @@ class _Sample(NamedTuple):
     pixels: Tensor | None
     noise: Tensor | None
     mask: Tensor | None
+    control: Tensor | None
 
 
 @dataclass
@@ -175,7 +176,18 @@ class Samples:
             raise DataError(where=record.path, what="The picture was left out of the latent cache.")
         latents = self.latents.latents(part, place, flipped=flipped)
         mask = self.latents.mask(part, place, flipped=flipped)
-        return _Sample(key, record, caption, flipped, latents, None, None, mask)
+        control = self._control(plan, record, flipped=flipped)
+        return _Sample(key, record, caption, flipped, latents, None, None, mask, control)
+
+    def _control(self, plan: BatchPlan, record: ImageRecord, *, flipped: bool) -> Tensor | None:
+        if record.control_path is None:
+            return None
+        dataset, limits = self.scan.datasets[plan.dataset].plan, self.limits[plan.dataset]
+        try:
+            pixels = prepare_control(record, dataset, limits, flipped=flipped)
+        except OSError as error:
+            raise unreadable(record.control_path, f"The system says: {error.strerror or error}.") from error
+        return None if pixels is None else to_float(pixels)
 
     def _from_file(
         self, plan: BatchPlan, record: ImageRecord, key: SampleKey, caption: str, variation: Variation
@@ -196,7 +208,8 @@ class Samples:
                 raise unreadable(record.path, f"The system says: {error.strerror or error}.") from error
         noise = posterior_noise(picture.digest, record.bucket_wh, self.geometry, flipped=variation.flipped)
         mask = None if picture.mask is None else torch.from_numpy(picture.mask)
-        return _Sample(key, record, caption, variation.flipped, None, to_float(picture.pixels), noise, mask)
+        control = None if picture.control is None else to_float(picture.control)
+        return _Sample(key, record, caption, variation.flipped, None, to_float(picture.pixels), noise, mask, control)
 
     def _stacked(self, plan: BatchPlan, samples: list[_Sample]) -> Batch:
         dataset = self.scan.datasets[plan.dataset].plan
@@ -221,6 +234,7 @@ class Samples:
             original_hw=torch.tensor([record.size_wh[::-1] for record in records]),
             crop_top_left=torch.tensor(crops),
             target_hw=torch.tensor([(height, width)] * len(records)),
+            control=_stack([sample.control for sample in samples]),
         )
 
     def _masks(self, plan: BatchPlan, samples: list[_Sample]) -> Tensor | None:

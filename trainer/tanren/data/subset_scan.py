@@ -1,4 +1,4 @@
-"""One subset: its pictures opened as far as their headers, fitted to buckets, paired with masks."""
+"""One subset: its pictures opened as far as their headers, fitted to buckets, paired with masks or control pictures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..errors import DataError, Problems
 from ..events import Report
 from ..formats.picture_header import SUFFIXES, PictureHeader, PictureLimits, check_limits, read_header, unreadable
 from ..options.dataset import DatasetOptions
-from ..options.dataset_plan import MASKED, DatasetPlan
+from ..options.dataset_plan import DatasetPlan
 from .buckets import Fit, Size
 from .listing import some
-from .masks_on_disk import pair_masks
+from .pairs_on_disk import COMPANIONS, pair_up
 from .picture_sources import Finder
 from .records import FROM_FOLDER, CaptionCount, ImageRecord
 from .twins import warn_of_twins
@@ -142,8 +142,8 @@ def scan_subset(plan: DatasetPlan, index: int, fit: Callable[[Size], Fit], conte
             if len(records) % TOLD_EVERY == 0:
                 phase.advance(TOLD_EVERY)
     warn_of_twins(records, oddities.sizes, problems)
-    if subset.kind == MASKED:
-        pair_masks(records, subset, must_match_size=plan.enable_bucket, problems=problems, roots=context.roots)
+    if subset.kind in COMPANIONS:
+        pair_up(records, subset, must_match_size=plan.enable_bucket, problems=problems, roots=context.roots)
     where = subset.image_dir or subset.where
     notes = oddities.notes(where, finder.longer_captions, alpha_is_mask=subset.alpha_mask)
     if records and not subset.is_reg and all(record.caption_source == FROM_FOLDER for record in records):

@@ -27,7 +27,13 @@ from .sampling import Picture, draw_picture, picture_of
 
 HEARTBEAT_SECONDS = 5.0
 SEED_RANGE = 2**32
+Steered = Callable[[SamplePrompt], AbstractContextManager[object]]
 log = logging.getLogger(__name__)
+
+
+def unsteered(prompt: SamplePrompt) -> AbstractContextManager[object]:
+    """For networks that know no control pictures."""
+    return nullcontext()
 
 
 class Previews:
@@ -47,6 +53,7 @@ class Previews:
         pause: around the use of weights (schedule-free optimizers).
         autocast: around the model's calls, for networks that need it.
         at_hand: around all pictures of one time, brings what the model needs for them to the device.
+        steered: around each picture, lets its control picture steer the model.
     """
 
     def __init__(
@@ -65,11 +72,12 @@ class Previews:
         pause: Callable[[], AbstractContextManager[object]] = nullcontext,
         autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
         at_hand: Callable[[], AbstractContextManager[object]] = nullcontext,
+        steered: Steered = unsteered,
     ) -> None:
         self.model, self.network, self.prompts, self.options = model, network, tuple(prompts), options
         self.folder, self.output_name, self.seed = folder, output_name, seed
         self.report, self.processes, self.pause, self.autocast = report, processes, pause, autocast
-        self.at_hand = at_hand
+        self.at_hand, self.steered = at_hand, steered
         self.strengths = tuple(strengths)
         self.failures = 0
         for index, prompt in enumerate(self.prompts):
@@ -133,7 +141,8 @@ class Previews:
         seed = draw_seed(self.seed, "sample", step, index) % SEED_RANGE
         picture = picture_of(prompt, self.model, sampler=sampler, seed=seed)
         try:
-            image = draw_picture(self.model, picture, on_step=_heartbeat(phase))
+            with self.steered(prompt):
+                image = draw_picture(self.model, picture, on_step=_heartbeat(phase))
             if self.processes.sharing and not self.processes.is_main:
                 # It had to take part; the picture is the same in every process.
                 return

@@ -18,6 +18,7 @@ from ..families.base import Family
 from ..networks.base import WriteWeights
 from ..options.job import JobOptions
 from ..options.model import ModelOptions
+from ..options.network import NetworkOptions
 from ..options.saving import DIFFUSERS_FILES, ResumeOptions, SavingOptions
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
@@ -65,6 +66,8 @@ def make_saver(running: Run, settings: Settings, scan: Scan, family: Family, rep
         lr_scheduler=running.learner.scheduler.name,
         base_model=base,
         vae=vae,
+        kind=running.network.file_kind,
+        network_module=None if settings[NetworkOptions].network_module else running.network.module_name,
     )
     metadata = RunMetadata(settings, scan, family.base_names(settings), facts)
     saving, job = settings[SavingOptions], settings[JobOptions].job_dir

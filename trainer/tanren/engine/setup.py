@@ -28,7 +28,7 @@ from ..options.spec import Settings
 from ..options.training import TrainingOptions
 from .learner import Learner
 from .precision import Precision, keep_whole, shrink_weights
-from .previews import Previews
+from .previews import Previews, Steered, unsteered
 from .processes import Processes
 from .resting import Resting
 from .sharing import share_out
@@ -120,8 +120,9 @@ def make_previews(
     seed: int,
     report: Report,
     strengths: tuple[float, ...] = (1.0,),
+    steered: Steered = unsteered,
 ) -> Previews | None:
-    """Sample pictures, when there are prompts for them; each at every strength of the network."""
+    """Sample pictures, when there are prompts for them; each at every strength of the network, `steered` around it."""
     options, saving = settings[SamplingOptions], settings[SavingOptions]
     if options.sample_prompts is None:
         return None
@@ -136,6 +137,7 @@ def make_previews(
         report=report,
         processes=processes,
         strengths=strengths,
+        steered=steered,
         pause=learner.pause,
         autocast=partial(precision.autocast, network.needs_autocast),
         at_hand=resting.at_hand,

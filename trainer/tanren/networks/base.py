@@ -119,11 +119,13 @@ class MaxNorm(NamedTuple):
 class TrainedNetwork(Protocol):
     """A network attached to a live model.
 
-    `module_name` and `module_args` are what the metadata records: no arguments when none were given, else the words as
-    typed and `dropout`, a number or None, as sd-scripts hands it to every module. `notes` are lines for the log;
-    `needs_autocast` is True for networks that do not cast their own weights to the model's dtype.
+    `file_kind` is what modelspec calls its files. `module_name` and `module_args` are what the metadata records: no
+    arguments when none were given, else the words as typed and `dropout`, a number or None, as sd-scripts hands it to
+    every module. `notes` are lines for the log; `needs_autocast` is True for networks that do not cast their own
+    weights to the model's dtype.
     """
 
+    file_kind: str
     module_name: str
     module_args: dict[str, Any]
     notes: list[str]

@@ -140,6 +140,7 @@ class ExternalNetwork:
 
     # Such networks keep float32 weights and compute in the dtype of their input only under autocast.
     needs_autocast = True
+    file_kind = "lora"
 
     def __init__(self, network: Any, shown: Shown, options: NetworkOptions, args: Mapping[str, Any]) -> None:
         self.network = network

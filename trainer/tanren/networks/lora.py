@@ -152,6 +152,7 @@ class LoraNetwork(nn.Module):
     """The LoRA of one model. Implements `TrainedNetwork`; made by `attach`."""
 
     needs_autocast = False
+    file_kind = "lora"
     module_name = OWN
 
     def __init__(self, plans: Mapping[str, LayerPlan], args: LoraArgs, options: NetworkOptions, seed: int) -> None:

@@ -6,7 +6,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from ..families.base import Model
+from ..options.lllite import LlliteOptions
 from ..options.network import NetworkOptions
+from . import lllite
 from .base import ReadWeights, TrainedNetwork
 from .external import attach_external, merge_external
 from .lora import attach, attach_like, load_start
@@ -24,8 +26,10 @@ def attach_network(model: Model, options: NetworkOptions, seed: int, read: ReadW
         read: reads the tensors of a LoRA file.
 
     Raises:
-        UserError: see `attach`, `attach_like`, `load_start`, `attach_external`.
+        UserError: see `attach`, `attach_like`, `load_start`, `attach_external`, `lllite.attach`.
     """
+    if isinstance(options, LlliteOptions):
+        return _attach_control(model, options, seed, read)
     if not is_own(options.network_module):
         return attach_external(model, options, seed)
     targets, blocks = model.family.lora_targets(model), model.family.blocks
@@ -35,6 +39,13 @@ def attach_network(model: Model, options: NetworkOptions, seed: int, read: ReadW
     network = attach(targets, options, seed, blocks)
     if start:
         load_start(network, read(Path(start)), targets, start)
+    return network
+
+
+def _attach_control(model: Model, options: LlliteOptions, seed: int, read: ReadWeights) -> TrainedNetwork:
+    network = lllite.attach(model.family.lora_targets(model), options, seed)
+    if options.network_weights:
+        network.load(read(Path(options.network_weights)), options.network_weights)
     return network
 
 

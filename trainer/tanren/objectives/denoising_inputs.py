@@ -40,6 +40,7 @@ class DenoisingInputs:
         loss_weights: (B,).
         sizes: (B, 6) int64, see `Batch.sizes`.
         preserve_output: (B,) bool, or None when no sample asks for it.
+        control: (B, 3, H, W) control pictures in -1..1, or None.
     """
 
     captions: list[str]
@@ -56,6 +57,7 @@ class DenoisingInputs:
     loss_weights: Tensor
     sizes: Tensor
     preserve_output: Tensor | None
+    control: Tensor | None = None
 
     def to(self, device: torch.device) -> DenoisingInputs:
         """The same on the device; from pinned memory nothing waits for the copy."""
@@ -148,6 +150,7 @@ class InputDraws:
             loss_weights=batch.loss_weights,
             sizes=batch.sizes,
             preserve_output=batch.preserve_output if bool(batch.preserve_output.any()) else None,
+            control=batch.control,
         )
 
     def _pyramid(self, seeds: Seeds, shape: tuple[int, int, int]) -> Tensor:

@@ -47,9 +47,16 @@ def _concepts_are_learned_by_the_unet(values: Values, problems: Problems) -> Non
     values["network_train_unet_only"] = not values.get("network_train_text_encoder_only")
 
 
+def _control_is_learned_by_the_unet(values: Values, problems: Problems) -> None:
+    """LLLite has no part in the text encoders, whose outputs may be cached without a word."""
+    if "cond_emb_dim" in values:
+        values["network_train_unet_only"] = not values.get("network_train_text_encoder_only")
+
+
 RULES: tuple[Callable[[Values, Problems], None], ...] = (
     _disk_cache_means_cache,
     _old_spelling_of_caption_extension,
     _no_samples_every_zero,
     _concepts_are_learned_by_the_unet,
+    _control_is_learned_by_the_unet,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .spec import option
 from .values import number_range, size_wh, suffix
@@ -13,6 +14,8 @@ INTERPOLATIONS = ("lanczos", "nearest", "bilinear", "linear", "bicubic", "cubic"
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions:
     """Where the pictures are and what is made of them."""
+
+    reads_controls: ClassVar[bool] = False
 
     dataset_config: str | None = option(
         None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import Problems, UsageError
 from .caching import CachingOptions
-from .dataset_plan import MASKED, DatasetPlan, SubsetPlan
+from .dataset_plan import CONTROLLED, MASKED, DatasetPlan, SubsetPlan
 from .spec import Settings
 
 LATENT_CELL = 8
@@ -26,7 +26,7 @@ def check_plans(settings: Settings, plans: Sequence[DatasetPlan], bucket_step: i
         for subset in plan.subsets:
             _check_latent_cache(settings[CachingOptions], subset, problems)
             _check_text_cache(settings[CachingOptions], subset, problems)
-            _check_masks(subset, problems)
+            _check_pairs(subset, problems)
             if plan.enable_bucket and subset.face_crop_aug_range:
                 problems.warn(f"{subset.where}: face_crop_aug_range has no effect with buckets.")
 
@@ -35,11 +35,11 @@ def _check_sizes(plan: DatasetPlan, bucket_step: int, problems: Problems) -> Non
     """V29, V30, and sizes that the VAE cannot take."""
     (width, height), where = plan.resolution_wh, plan.subsets[0].where if plan.subsets else ""
     if not plan.enable_bucket:
-        if width % LATENT_CELL or height % LATENT_CELL:
-            what = f"{width}x{height} cannot be trained without buckets: both sides must be multiples of {LATENT_CELL}."
-            nearest_size = ",".join(
-                str(max(LATENT_CELL, round(side / LATENT_CELL) * LATENT_CELL)) for side in (width, height)
-            )
+        # Control pictures are encoded as coarsely as the model's deepest level sees, which has to come out even.
+        cell = bucket_step if any(subset.kind == CONTROLLED for subset in plan.subsets) else LATENT_CELL
+        if width % cell or height % cell:
+            what = f"{width}x{height} cannot be trained without buckets: both sides must be multiples of {cell}."
+            nearest_size = ",".join(str(max(cell, round(side / cell) * cell)) for side in (width, height))
             problems.add(UsageError(where="resolution", what=what, fix=f"Use {nearest_size}, or --enable_bucket."))
         return
     if plan.bucket_reso_steps % bucket_step:
@@ -86,8 +86,9 @@ def varied_by(subset: SubsetPlan) -> Iterator[str]:
     return (name for name in names if getattr(subset, name))
 
 
-def _check_masks(subset: SubsetPlan, problems: Problems) -> None:
+def _check_pairs(subset: SubsetPlan, problems: Problems) -> None:
     """V35."""
-    if subset.kind == MASKED and subset.random_crop:
-        what = "random_crop cannot go together with mask pictures."
+    paired = {MASKED: "mask pictures", CONTROLLED: "control pictures"}.get(subset.kind)
+    if paired and subset.random_crop:
+        what = f"random_crop cannot go together with {paired}."
         problems.add(UsageError(where=subset.where, what=what, fix="Leave one of them out."))

@@ -1,4 +1,5 @@
-"""What pictures a run trains on: a dataset file, folders named `<repeats>_<name>`, or a metadata file.
+"""What pictures a run trains on: a dataset file, folders named `<repeats>_<name>`, a metadata file, or two folders of
+pictures and their control pictures.
 
 A dataset file is TOML or JSON, by its suffix: an optional `[general]`, `[[datasets]]`, and in each of them
 `[[datasets.subsets]]`. A subset's value comes from the subset, its dataset, `[general]`, the command line or the
@@ -19,14 +20,15 @@ from ..formats.toml_file import TomlFile, open_toml
 from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 from .convert import from_file
 from .dataset import DatasetOptions
-from .dataset_folders import folder_subsets
+from .dataset_folders import check_holds_pictures, folder_subsets
 from .dataset_keys import ALLOWED, key_options, where_it_belongs
-from .dataset_plan import METADATA, DatasetPlan, SubsetPlan
+from .dataset_plan import CONTROLLED, METADATA, DatasetPlan, SubsetPlan
 from .dataset_resolve import COMMAND_LINE, Table, dataset_plan, subset_defaults
 from .spec import Settings
 
 MAIN_KEYS = ("general", "datasets")
 REPLACED = ("train_data_dir", "reg_data_dir", "in_json")
+CONTROL_FOLDERS = ("train_data_dir", "conditioning_data_dir")
 
 
 def dataset_plans(settings: Settings, problems: Problems, policy: PathPolicy = ANYWHERE) -> tuple[DatasetPlan, ...]:
@@ -39,11 +41,12 @@ def dataset_plans(settings: Settings, problems: Problems, policy: PathPolicy = A
     """
     options = settings[DatasetOptions]
     if options.dataset_config is not None:
-        unused = [f"--{name}" for name in REPLACED if getattr(options, name)]
+        replaced = CONTROL_FOLDERS if options.reads_controls else REPLACED
+        unused = [f"--{name}" for name in replaced if getattr(options, name)]
         if unused:
             problems.warn(f"--dataset_config replaces {' and '.join(unused)}.")
         return _plans_of_file(options, problems, policy)
-    read = _metadata_subset if options.in_json else folder_subsets
+    read = _control_subset if options.reads_controls else _metadata_subset if options.in_json else folder_subsets
     subsets = read(options, problems, policy)
     if not subsets:
         return ()
@@ -68,6 +71,36 @@ def _metadata_subset(options: DatasetOptions, problems: Problems, policy: PathPo
             where=str(file),
             num_repeats=options.dataset_repeats,
             **defaults,
+        )
+    ]
+
+
+def _control_subset(options: DatasetOptions, problems: Problems, policy: PathPolicy) -> list[SubsetPlan]:
+    """The folder of pictures and that of their control pictures, as the command line names them."""
+    folders = {}
+    for name in CONTROL_FOLDERS:
+        text, where = getattr(options, name), f"--{name}"
+        if not text:
+            what = f"The folder of {'pictures' if name == 'train_data_dir' else 'control pictures'} was not named."
+            problems.add(UsageError(where=where, what=what, fix=f"Add {where}=FOLDER, or --dataset_config=FILE."))
+            continue
+        try:
+            folders[name] = resolve_user_path(text, "folder", where=where, policy=policy)
+            check_holds_pictures(name, folders[name])
+        except UserError as problem:
+            problems.add(problem)
+            folders.pop(name, None)
+    if len(folders) < len(CONTROL_FOLDERS):
+        return []
+    pictures, controls = (str(folders[name]) for name in CONTROL_FOLDERS)
+    return [
+        SubsetPlan(
+            kind=CONTROLLED,
+            image_dir=pictures,
+            conditioning_data_dir=controls,
+            where=pictures,
+            num_repeats=options.dataset_repeats,
+            **subset_defaults(options),
         )
     ]
 

@@ -60,6 +60,21 @@ def folder_subsets(options: DatasetOptions, problems: Problems, policy: PathPoli
     return found
 
 
+def check_holds_pictures(option: str, folder: Path) -> None:
+    """Refuse a parent of folders with pictures where the pictures themselves are asked for.
+
+    Raises:
+        WrongFolderError: there are no pictures in it; the folder that was probably meant is named.
+    """
+    if _has_pictures(folder):
+        return
+    inner = [one for one in _folders_in(folder) if _has_pictures(one)]
+    if inner:
+        what = f"There are no pictures in {folder} itself, but in {inner[0].name} inside it."
+        raise WrongFolderError(option, what, f"Give that one: --{option}={inner[0]}", inner[0])
+    raise WrongFolderError(option, f"There are no pictures in {folder}.", "Name the folder that holds them.")
+
+
 def _subsets_below(
     option: str, text: str, options: DatasetOptions, problems: Problems, policy: PathPolicy, *, is_reg: bool
 ) -> list[SubsetPlan]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .dataset import INTERPOLATIONS, DatasetOptions
-from .dataset_plan import DREAMBOOTH, MASKED, METADATA
+from .dataset_plan import CONTROLLED, DREAMBOOTH, MASKED, METADATA
 from .spec import Option, option, options_of
 
 
@@ -22,7 +22,9 @@ class FileOnlyKeys:
     class_tokens: str | None = option(None, "Caption of pictures without a caption file.")
     is_reg: bool = option(False, "These are regularization pictures.")
     metadata_file: str | None = option(None, "Metadata file (.json or .jsonl) of the pictures.", path="file")
-    conditioning_data_dir: str | None = option(None, "Folder of the mask pictures (--masked_loss).", path="folder")
+    conditioning_data_dir: str | None = option(
+        None, "Folder of the mask pictures (--masked_loss), or of the control pictures.", path="folder"
+    )
     num_repeats: int = option(1, "How often a picture counts per epoch; below 1 the subset is left out.")
     network_multiplier: float = option(1.0, "Strength of the network on these pictures.")
     custom_attributes: dict[str, Any] = field(default_factory=dict)
@@ -68,10 +70,12 @@ SUBSET_KEYS = (
 )
 # May stand above the subsets, but mean something to picture folders (and masks) only.
 FOLDER_KEYS = ("class_tokens", "caption_extension", "caption_encoding", "cache_info")
+PAIR_KEYS = ("image_dir", "conditioning_data_dir", "caption_extension", "caption_encoding", "cache_info")
 KEYS_OF_KIND = {
     DREAMBOOTH: ("image_dir", "is_reg", "alpha_mask", *FOLDER_KEYS),
     METADATA: ("image_dir", "metadata_file", "alpha_mask"),
-    MASKED: ("image_dir", "conditioning_data_dir", "caption_extension", "caption_encoding", "cache_info"),
+    MASKED: PAIR_KEYS,
+    CONTROLLED: PAIR_KEYS,
 }
 SUBSET_ONLY = ("image_dir", "is_reg", "alpha_mask", "metadata_file", "conditioning_data_dir")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-DREAMBOOTH, METADATA, MASKED = "dreambooth", "metadata", "masked"
+DREAMBOOTH, METADATA, MASKED, CONTROLLED = "dreambooth", "metadata", "masked", "controlled"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,15 @@ from ..errors import Problems, UsageError, UserError
 from ..paths import ANYWHERE, PathPolicy, resolve_user_path
 from .dataset import DatasetOptions
 from .dataset_keys import DATASET_KEYS, KEYS_OF_KIND, SUBSET_KEYS, TYPED_AS
-from .dataset_plan import DREAMBOOTH, MASKED, METADATA, DatasetPlan, SubsetPlan
+from .dataset_plan import CONTROLLED, DREAMBOOTH, MASKED, METADATA, DatasetPlan, SubsetPlan
 
 PATHS = {"image_dir": "folder", "metadata_file": "file", "conditioning_data_dir": "folder"}
-TITLES = {DREAMBOOTH: "a folder of pictures", METADATA: "a metadata file", MASKED: "pictures with masks"}
+TITLES = {
+    DREAMBOOTH: "a folder of pictures",
+    METADATA: "a metadata file",
+    MASKED: "pictures with masks",
+    CONTROLLED: "pictures with control pictures",
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ def _subset_plans(
 
 def _kind(values: Table, tables: Sequence[Table], options: DatasetOptions, problems: Problems) -> str | None:
     """The kind all subsets have in common, or None after a complaint."""
+    if options.reads_controls:
+        return CONTROLLED
     with_metadata = [table for table in tables if "metadata_file" in table.values]
     with_masks = [table for table in tables if "conditioning_data_dir" in table.values]
     if with_metadata and len(with_metadata) < len(tables):
@@ -161,10 +168,10 @@ def _subset_plan(
             what = f"This key does not exist for {TITLES[kind]}."
             problems.add(UsageError(where=table.locate(key), what=what, fix="Leave it out."))
     needed = "metadata_file" if kind == METADATA else "image_dir"
-    if needed not in table.values and needed not in table.broken:
-        problems.add(
-            UsageError(where=table.locate(needed), what="The key is missing.", fix="Name the folder of the pictures.")
-        )
+    for key in (needed, "conditioning_data_dir") if kind == CONTROLLED else (needed,):
+        if key not in table.values and key not in table.broken:
+            fix = f"Name the folder of the {'pictures' if key == needed else 'control pictures'}."
+            problems.add(UsageError(where=table.locate(key), what="The key is missing.", fix=fix))
     chosen = subset_defaults(options) | {"num_repeats": options.dataset_repeats}
     for level in (values, table):
         chosen |= {key: value for key, value in level.values.items() if key in allowed}

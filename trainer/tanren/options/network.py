@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from .spec import Conflicts, Requires, option
+from .spec import Conflicts, Refuses, Requires, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class NetworkOptions:
         (), "Strength of each of --base_weights; missing ones are 1.", label="Strengths of merged LoRAs"
     )
 
-    rules = (
+    rules: ClassVar[tuple[Requires | Conflicts | Refuses, ...]] = (
         Requires("dim_from_weights", "network_weights", because="the ranks are read from that file"),
         Requires("base_weights_multiplier", "base_weights", because="each number belongs to one of its files"),
         Conflicts("network_train_unet_only", "network_train_text_encoder_only", because="nothing would be trained"),

@@ -92,7 +92,7 @@ def parse_spec(
 def _built(command: str, groups: Sequence[type], given: Mapping[str, Any], problems: Problems) -> ParsedRun:
     options = options_by_name(groups)
     values = {name: option.default for name, option in options.items()} | dict(given)
-    _warn_without_effect(options, values, frozenset(given), problems)
+    _leave_out_what_has_no_effect(options, values, frozenset(given), problems)
     adjust(values, problems)
     settings = Settings(command, [_build(group, values) for group in groups], frozenset(given))
     return ParsedRun(settings, tuple(problems.warnings))
@@ -182,12 +182,14 @@ def _unknown_key(key: str, options: Mapping[str, Option]) -> str:
     return f"{key} (did you mean {close}?)" if close else key
 
 
-def _warn_without_effect(
-    options: Mapping[str, Option], values: Mapping[str, Any], given: frozenset[str], problems: Problems
+def _leave_out_what_has_no_effect(
+    options: Mapping[str, Option], values: dict[str, Any], given: frozenset[str], problems: Problems
 ) -> None:
+    """Say it, and put the default back, so that nothing is swayed where another command reads the option."""
     for name, option in options.items():
         if name in given and option.text.no_effect and values[name] != option.default:
             problems.warn(f"--{name} has no effect here. {option.text.no_effect}")
+            values[name] = option.default
 
 
 def _build(group: type, values: Mapping[str, Any]) -> Any:

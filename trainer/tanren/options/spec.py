@@ -131,12 +131,12 @@ class Settings:
         self._groups = {type(group): group for group in groups}
 
     def __getitem__(self, group: type[Group]) -> Group:
-        """The group; one that the command does not have is as if nothing in it was set."""
-        found = self._groups.get(group)
+        """The group, or the one that refines it; one that the command does not have is as if nothing in it was set."""
+        found = self._groups.get(group) or next((one for one in self.groups() if isinstance(one, group)), None)
         return group() if found is None else found
 
     def __contains__(self, group: type) -> bool:
-        return group in self._groups
+        return any(issubclass(own, group) for own in self._groups)
 
     def groups(self) -> tuple[Any, ...]:
         """One instance per group, in the order of the command."""
