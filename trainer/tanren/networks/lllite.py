@@ -24,6 +24,7 @@ from .lllite_size import depth_of
 MODULE = "networks.control_net_lllite"
 UNET = "unet"
 LORA_PREFIX, PREFIX = "lora_unet_", "lllite_unet_"
+FIRST_OF_CONTROL, FIRST_OF_DOWN = ".conditioning1.0.weight", ".down.0.weight"
 SHOWN = 5
 
 
@@ -57,6 +58,28 @@ def attach(targets: Sequence[LoraTarget], options: LlliteOptions, seed: int) -> 
     if not layers:
         raise UsageError(where=MODULE, what="This model has no layers for ControlNet-LLLite.", fix="Use an SDXL model.")
     return LlliteNetwork(layers, control)
+
+
+def attach_like(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor], where: str) -> LlliteNetwork:
+    """Put the ControlNet-LLLite of a file on a live model.
+
+    Args:
+        targets: every layer of the model that a network may change.
+        tensors: content of the file.
+        where: the file, for messages.
+
+    Raises:
+        ModelFileError: the file is something else, or was made for another model.
+    """
+    first = next((name for name in sorted(tensors) if name.endswith(FIRST_OF_CONTROL)), None)
+    down = None if first is None else tensors.get(first.replace(FIRST_OF_CONTROL, FIRST_OF_DOWN))
+    if first is None or down is None:
+        what = "This is no ControlNet-LLLite."
+        raise ModelFileError(where=where, what=what, fix="Give a file of sdxl_train_control_net_lllite.")
+    options = LlliteOptions(cond_emb_dim=2 * tensors[first].shape[0], network_dim=down.shape[0])
+    network = attach(targets, options, seed=0)
+    network.load(tensors, where)
+    return network
 
 
 class LlliteNetwork(nn.Module):

@@ -23,6 +23,7 @@ from ..families.base import Family, Model
 from ..formats.safetensors_header import read_header
 from ..generation.batches import batches
 from ..generation.check import Order
+from ..generation.control import control_of
 from ..generation.drawing import Drawer
 from ..generation.keeping import Gallery
 from ..generation.networks import Networks, put_on
@@ -31,7 +32,7 @@ from ..generation.texts import PromptEncoder
 from ..models.text_encoding import PromptRules
 from ..options.dataset import DatasetOptions
 from ..options.generating import DrawingModelOptions, DrawingSpeedOptions, PromptOptions
-from ..options.generating_inputs import DrawingNetworkOptions
+from ..options.generating_inputs import ControlOptions, DrawingNetworkOptions
 from ..options.model import AttentionOptions, ModelOptions
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
@@ -60,7 +61,7 @@ def run(family: Family, settings: Settings, order: Order, report: Report) -> Non
         settings,
         encoder,
         autocast=partial(precision.autocast, networks.needs_autocast),
-        control=None,
+        control=control_of(model, settings[ControlOptions]),
     )
     titles = {name: sampler.title for name, sampler in KNOWN.items()}
     gallery = Gallery(settings, Path(order.model).stem, titles, tells_sizes=order.base.tells_sizes)
