@@ -93,16 +93,17 @@ def encoded(text: str) -> bytes:
 
 def decoded(data: bytes) -> tuple[str, str]:
     """A text and the encoding it is in: UTF-8 when that fits, else the one in which it makes most sense."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace"), "utf-16"
+    if len(data) > 3 and data.count(0) * 3 > len(data):
+        # Latin letters in two bytes each; UTF-8 would accept them, with a NUL behind every letter.
+        name = "utf-16-le" if data[1] == 0 else "utf-16-be"
+        return data.decode(name, "replace"), name
     try:
         text = data.decode("utf-8")
         return text.removeprefix("\ufeff"), UTF8_BOM if data.startswith(BOM) else UTF8
     except UnicodeDecodeError:
         pass
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace"), "utf-16"
-    if len(data) > 3 and data.count(0) * 3 > len(data):
-        name = "utf-16-le" if data[1] == 0 else "utf-16-be"
-        return data.decode(name, "replace"), name
     name = max(_scores(data), default=(0.0, 0, "cp1252"))[2]
     return data.decode(name, "replace"), name
 

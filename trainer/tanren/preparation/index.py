@@ -121,7 +121,7 @@ def _surveyed(
         except OSError:
             # It vanished between listing and looking.
             continue
-        captions = _captions_of(listing, name, wanted.first_suffix)
+        captions = captions_beside(listing, name, wanted.first_suffix)
         marks = (f"{status.st_size}:{status.st_mtime_ns}", _mark(listing.folder, captions))
         row, is_new = _row(listing.folder, name, status, captions, marks, known.get(_key(name)))
         if wanted.decode and row.look is None and not row.problem:
@@ -149,7 +149,8 @@ def _row(
     return header_facts(folder, name, status, caption), True
 
 
-def _captions_of(listing: Listing, name: str, first_suffix: str) -> list[str]:
+def captions_beside(listing: Listing, name: str, first_suffix: str) -> list[str]:
+    """The caption files of a picture, the one that is used first."""
     found = (listing.find(candidate) for candidate in caption_names_of(stem_of(name), first_suffix))
     return list(dict.fromkeys(one for one in found if one is not None))
 

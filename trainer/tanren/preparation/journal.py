@@ -194,6 +194,11 @@ class Recorder:
                 batch = []
         self._write_batch(batch)
 
+    def write_new(self, path: Path, content: bytes) -> None:
+        """Make a file of known content that must not exist yet; errors as `create`."""
+        refuse_existing(path)
+        self.write(path, content, expected=None)
+
     def create(self, path: Path, write: Callable[[BinaryIO], None], *, expected_bytes: int = 0) -> None:
         """Make a file that must not exist yet.
 
