@@ -111,19 +111,20 @@
    *
    * @param {string} route below `tanren/api/`
    * @param {Object} [body] sent as JSON by POST; without it the request is a GET
+   * @param {number} [seconds] how long an answer may take; one that takes longer than usual does not stand in line
    * @throws {tanren.Refused} the server said no and why
    * @throws {Error} it could not be reached, or did not answer in time or in JSON
    */
-  tanren.ask = function (route, body) {
-    if (body !== undefined) return request(route, body);
-    const answer = line.then(() => request(route));
+  tanren.ask = function (route, body, seconds = REQUEST_SECONDS) {
+    if (body !== undefined || seconds > REQUEST_SECONDS) return request(route, body, seconds);
+    const answer = line.then(() => request(route, undefined, seconds));
     line = answer.catch(() => null);
     return answer;
   };
 
-  async function request(route, body) {
+  async function request(route, body, seconds) {
     const stop = new AbortController();
-    const timer = window.setTimeout(() => stop.abort(), REQUEST_SECONDS * 1000);
+    const timer = window.setTimeout(() => stop.abort(), seconds * 1000);
     const settings = { cache: "no-store", credentials: "same-origin", signal: stop.signal };
     if (body !== undefined) {
       Object.assign(settings, {

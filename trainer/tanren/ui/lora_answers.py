@@ -13,6 +13,7 @@ from ..library.backups import backups_of
 from ..library.change import mark_of
 from ..library.compare import compare as compared
 from ..library.cover import cover_of, picture_bytes, read_picture
+from ..library.edit import FAMILY_KEYS
 from ..library.facts import TITLES
 from ..library.hashes import hash_problems, hashes_of
 from ..library.look import Look, look_at
@@ -41,6 +42,7 @@ def told(desk: Desk, look: Look) -> dict[str, Any]:
     return {
         **shown,
         "mark": str(mark_of(look.path)),
+        "family_keys": sorted(FAMILY_KEYS & look.metadata.keys()),
         "can_undo": bool(backups_of(look.path, desk.surroundings.data_dir)),
         "checkpoint": checkpoint.name if checkpoint else None,
     }

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import lora_answers, lora_edit_answers
+from . import lora_answers, lora_dropped, lora_edit_answers
 from .answers import Desk
 
 Answer = Callable[[Desk, Request, dict[str, Any]], Any]
@@ -40,6 +40,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "lora/norms", _asked(lora_answers.norms)),
     ("POST", "lora/norms/start", _sent(lora_answers.start_norms)),
     ("POST", "lora/norms/cancel", _sent(lora_answers.cancel_norms)),
+    ("POST", "lora/dropped", _sent(lora_dropped.dropped)),
     ("POST", "lora/edit", _sent(lora_edit_answers.edit)),
     ("POST", "lora/undo", _sent(lora_edit_answers.undo)),
 )
