@@ -72,7 +72,7 @@ def test_the_flags_of_a_trainer_are_shown_without_an_environment(tmp_path):
 def test_an_unknown_set_of_packages_is_refused_with_the_known_ones(tmp_path):
     done = launch("setup", "--with", "typo", TANREN_VENV=str(tmp_path / "none"))
     assert done.returncode == 2
-    assert "Sets: optimizers, lycoris, wandb, test" in done.stderr
+    assert "Sets: optimizers, lycoris, wandb, tagging, test" in done.stderr
 
 
 @pytest.mark.rule("flt-16")

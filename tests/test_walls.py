@@ -41,6 +41,7 @@ RANKS = {
     "engine": 10,
     "generation": 10,
     "recipes": 11,
+    "picture_models": 12,
     "ui": 12,
     "micro": 12,
     "launcher": 13,
@@ -50,6 +51,7 @@ AROUND_ENTRY = 12
 LIGHT_PARTS = ("formats", "options", "hub", "jobs", "library", "preparation", "ui")
 HEAVY_AT_THE_TOP = ("torch_facts",)
 LIGHT_ELSEWHERE = (
+    *(f"picture_models.{name}" for name in ("__main__", "arguments", "progress", "requests", "tag_choice")),
     *("data.scan", "data.captions", "data.buckets"),
     *(f"generation.{name}" for name in ("request", "sources", "batches", "keeping", "check")),
     *("checkpoint.names", "checkpoint.choosing", "checkpoint.fingerprint", "checkpoint.resume_check"),

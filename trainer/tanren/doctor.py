@@ -38,6 +38,7 @@ OPTIONAL = {
     "schedulefree": ("--optimizer_type …ScheduleFree", "optimizers"),
     "lycoris-lora": ("--network_module lycoris.kohya", "lycoris"),
     "wandb": ("--log_with wandb", "wandb"),
+    "onnxruntime": ("data tag, mask, condition and faces with ONNX models", "tagging"),
     "xformers": ("--xformers (GPU; torch's own attention serves as well)", ""),
 }
 

@@ -24,7 +24,7 @@ from .errors import EnvironmentProblem, UsageError, UserError
 from .paths import package_folder, repository_folder
 from .pins import INDIRECT, TRAINER, Pins, read_pins
 
-TEST_SECTIONS = ("test", "optimizers", "lycoris", "wandb")
+TEST_SECTIONS = ("test", "optimizers", "lycoris", "wandb", "tagging")
 TRAINER_FOLDER = package_folder().parent
 UI = "ui"
 # What opening a browser on the user's desktop needs beside what every child gets.

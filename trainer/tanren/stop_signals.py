@@ -11,6 +11,7 @@ from types import FrameType, TracebackType
 
 log = logging.getLogger("tanren")
 SAME_REQUEST_SECONDS = 5.0
+STOPPING = "Stopping after this step; what was learnt is saved. Once more ends the run at once."
 
 
 class StopOnSignal:
@@ -23,10 +24,11 @@ class StopOnSignal:
         is_launched: a launcher of several processes hands signals on that the terminal may have sent to all of them
             already, and sends one to whoever is left as soon as the first process has ended. What arrives shortly after
             the first signal is the same request, and what arrives after the training does not disturb its report.
+        said: to the person who asked.
     """
 
-    def __init__(self, *, is_launched: bool = False) -> None:
-        self._is_launched = is_launched
+    def __init__(self, *, is_launched: bool = False, said: str = STOPPING) -> None:
+        self._is_launched, self._said = is_launched, said
         self._others: Callable[[], set[str]] = set
         self._stop = False
         self._stopped_at = 0.0
@@ -67,13 +69,9 @@ class StopOnSignal:
             self._restore()
         self._stop = True
         # Logging may hold its lock at this very moment, and waiting for it inside a signal handler would hang.
-        threading.Thread(target=_say_stopping, daemon=True).start()
+        threading.Thread(target=log.warning, args=("%s", self._said), daemon=True).start()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before = {}
-
-
-def _say_stopping() -> None:
-    log.warning("Stopping after this step; what was learnt is saved. Once more ends the run at once.")

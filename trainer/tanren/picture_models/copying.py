@@ -1,0 +1,151 @@
+"""`mask`, `condition` and `faces`: pictures made from the pictures of a folder; the originals stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..data.listing import clashes
+from ..events import Report
+from .depth import DEPTH, depth_of
+from .faces import Box, crop_box, find_faces, open_detector, read_boxes
+from .masks import SEGMENTATION, cut_out, mask_of
+from .picture_input import Kinds, PictureModel, open_picture_model
+from .pictures import Found, Outcome, Read, find_pictures, read_batches
+from .place import find_model
+from .requests import DepthRequest, FacesRequest, FolderRequest, MaskRequest
+from .tagger import model_in
+from .writing import changes, write_copy
+
+MASK_SUFFIX = "-masklabel.png"
+ONNX_FILES = ("*.onnx", "*.onnx_data")
+
+
+def mask(request: MaskRequest, report: Report) -> Outcome:
+    """Cut-outs or masks of the pictures of a folder."""
+    model = _picture_model(request, SEGMENTATION, request.kind, report)
+
+    def make(read: Read) -> Image.Image:
+        kept = mask_of(read.pixels, model)
+        if read.alpha is not None:
+            # What was transparent before stays transparent.
+            kept = np.minimum(kept, read.alpha)
+        return cut_out(read.pixels, kept, request.result, request.background)
+
+    out = request.out
+
+    def target(found: Found) -> Path:
+        if out is None:
+            return found.path.with_name(found.path.stem + MASK_SUFFIX)
+        return out / found.inside.with_suffix(".png")
+
+    return _copies(request, make, target, "mask", "Masks", report, copies_captions=request.copies_captions)
+
+
+def condition(request: DepthRequest, report: Report) -> Outcome:
+    """Depth pictures of the pictures of a folder, for conditioning."""
+    model = _picture_model(request, DEPTH, request.kind, report)
+
+    def make(read: Read) -> Image.Image:
+        return depth_of(read.pixels, model, far_is_bright=request.far_is_bright)
+
+    def target(found: Found) -> Path:
+        return request.out / found.inside.with_suffix(".png")
+
+    return _copies(request, make, target, "condition", "Depth pictures", report)
+
+
+def faces(request: FacesRequest, report: Report) -> Outcome:
+    """Crops around the faces in the pictures of a folder."""
+    look = _box_finder(request, report)
+    outcome = Outcome()
+    pictures = find_pictures(request.folder, report, recursive=request.recursive)
+    _warn_of_clashes(pictures, report)
+    with (
+        report.phase("faces", len(pictures)) as phase,
+        changes("Crop faces", request.folder, dry_run=request.dry_run) as recorder,
+    ):
+        for (read,) in read_batches(pictures, 1, phase, report, outcome):
+            boxes = look(read)
+            size = read.pixels.shape[1], read.pixels.shape[0]
+            crops = [crop_box(box, size, request.margin, square=request.square) for box in boxes]
+            large = [crop for crop in crops if min(crop[2] - crop[0], crop[3] - crop[1]) >= request.smallest]
+            if not large:
+                outcome.unchanged += 1
+                text = "no face" if not boxes else f"{len(boxes)} faces are smaller than {request.smallest} pixels"
+                report.tell("picture", file=str(read.found.path), changed=False, text=text, boxes=[])
+            for number, crop in enumerate(large, 1):
+                name = f"{read.found.path.stem}-face{number}.png"
+                part = Image.fromarray(read.pixels).crop(crop)
+                write_copy(
+                    part,
+                    request.out / read.found.inside.with_name(name),
+                    read.found,
+                    recorder,
+                    report,
+                    outcome,
+                    copies_caption=request.copies_captions,
+                    box=list(crop),
+                )
+    return outcome
+
+
+def _copies(
+    request: FolderRequest,
+    make: Callable[[Read], Image.Image],
+    target: Callable[[Found], Path],
+    phase_name: str,
+    title: str,
+    report: Report,
+    *,
+    copies_captions: bool = False,
+) -> Outcome:
+    """One copy of each picture that has none yet, so that a run that was stopped goes on."""
+    outcome = Outcome()
+    pictures = find_pictures(request.folder, report, recursive=request.recursive)
+    _warn_of_clashes(pictures, report)
+    wanted = [found for found in pictures if not target(found).exists()]
+    outcome.unchanged += len(pictures) - len(wanted)
+    with (
+        report.phase(phase_name, len(wanted)) as phase,
+        changes(title, request.folder, dry_run=request.dry_run) as recorder,
+    ):
+        for (read,) in read_batches(wanted, 1, phase, report, outcome):
+            write_copy(
+                make(read),
+                target(read.found),
+                read.found,
+                recorder,
+                report,
+                outcome,
+                copies_caption=copies_captions,
+            )
+    return outcome
+
+
+def _picture_model(request: FolderRequest, kinds: Kinds, kind: str, report: Report) -> PictureModel:
+    with report.phase("load"):
+        path = model_in(find_model(request.model, ONNX_FILES, download=request.download))
+        return open_picture_model(path, kinds, kind, request.device, report)
+
+
+def _box_finder(request: FacesRequest, report: Report) -> Callable[[Read], list[Box]]:
+    if request.boxes is not None:
+        boxes = read_boxes(request.boxes)
+
+        def given(read: Read) -> list[Box]:
+            return boxes.get(read.found.inside.as_posix(), boxes.get(read.found.path.name, []))
+
+        return given
+    with report.phase("load"):
+        path = model_in(find_model(request.model, ONNX_FILES, download=request.download))
+        model = open_detector(path, request.device, report)
+    return lambda read: find_faces(read.pixels, model, request.threshold)
+
+
+def _warn_of_clashes(pictures: list[Found], report: Report) -> None:
+    for one, other in clashes([str(found.inside) for found in pictures]):
+        report.warning(f"{one} and {other} have the same name but for the suffix: only one of them gets a copy.")
