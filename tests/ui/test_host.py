@@ -174,6 +174,22 @@ def test_the_lora_folder_is_the_flags_or_the_usual_one(host):
     assert detect().lora_dir() == host.lora_dir
 
 
+def test_a_card_is_a_file_of_the_webuis_list(host):
+    (host.lora_dir / "more").mkdir()
+    (host.lora_dir / "more" / "moon.safetensors").write_bytes(b"x")
+    host["networks"].list_available_networks()
+
+    assert detect().lora_path("moon") == host.lora_dir / "more" / "moon.safetensors"
+    assert detect().lora_path("sun") is None
+
+
+def test_only_the_older_webui_reads_the_folder_of_an_extension_that_came_before(host, tmp_path):
+    host.flags.lyco_dir_backcompat = str(tmp_path / "LyCORIS")
+    older = [tmp_path / "LyCORIS"] if detect().kind == "a1111" else []
+
+    assert detect().lora_dirs() == [host.lora_dir, *older]
+
+
 def test_importing_the_surroundings_imports_neither_gradio_nor_torch():
     names = ["host", "host_a1111", "host_forge", "host_standalone", "checkpoint_lease", "use_epoch"]
     code = f"import sys; {'; '.join(f'import tanren.ui.{name}' for name in names)}"

@@ -19,16 +19,19 @@ class LibraryWork:
     Args:
         index: of the library.
         folders: that it is about; a search for copies is about the files that are known.
+        flat: further folders, without those inside them.
         kind: "refresh" reads what is new or changed, "copies" finds files with the same tensors.
     """
 
-    def __init__(self, index: LibraryIndex, folders: Sequence[Path], kind: Kind = "refresh") -> None:
-        self.kind = kind
+    def __init__(
+        self, index: LibraryIndex, folders: Sequence[Path], kind: Kind = "refresh", *, flat: Sequence[Path] = ()
+    ) -> None:
+        self.kind, self._folders, self._flat = kind, tuple(folders), tuple(flat)
         self.done, self.total = 0, 0
         self.result: Refreshed | None = None
         self.is_whole = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(index, tuple(folders)), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(index,), daemon=True)
         self._thread.start()
 
     @property
@@ -45,11 +48,13 @@ class LibraryWork:
         self._thread.join(seconds)
         return not self.is_running
 
-    def _run(self, index: LibraryIndex, folders: tuple[Path, ...]) -> None:
+    def _run(self, index: LibraryIndex) -> None:
         if self.kind == "copies":
             self.is_whole = CopySearch(index, self._stop.is_set, self._count).run()
         else:
-            self.result = index.refresh(folders, progress=self._count, should_stop=self._stop.is_set)
+            self.result = index.refresh(
+                self._folders, flat=self._flat, progress=self._count, should_stop=self._stop.is_set
+            )
             self.is_whole = self.result.is_whole
 
     def _count(self, done: int, total: int) -> None:

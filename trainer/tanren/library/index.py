@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from ..errors import StorageError
@@ -53,10 +54,14 @@ class LibraryIndex:
     """Rows by path, in memory and in one file; safe to be read while another thread refreshes."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the index in a cache folder; nothing is read from the library itself."""
+        """Open the index in a cache folder; nothing is read from the library itself.
+
+        `version` grows with every change of a row, for those who keep what they made of them.
+        """
         self._file = folder / NAME
         self._lock = threading.Lock()
         self._rows = _load(self._file)
+        self.version = 0
 
     def rows(self) -> list[Row]:
         """What is known now, by path."""
@@ -72,18 +77,20 @@ class LibraryIndex:
         self,
         folders: Sequence[Path],
         *,
+        flat: Sequence[Path] = (),
         progress: Callable[[int, int], None] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Refreshed:
         """Read what is new or changed in the folders, forget what is gone, and save.
 
         Args:
-            folders: the only ones the index is about from now on.
+            folders: the only ones the index is about from now on, with all that is below them.
+            flat: further ones, without the folders inside them.
             progress: told (files done, files in all) as it goes.
             should_stop: asked between two files; what was read until then is kept.
         """
         began = saved = time.monotonic()
-        found, kinds = list(files_in(folders)), KindMemory()
+        found, kinds = list(files_in(folders, flat)), KindMemory()
         read = kept = 0
         for number, one in enumerate(found):
             if should_stop():
@@ -96,6 +103,7 @@ class LibraryIndex:
                 read += 1
                 with self._lock:
                     self._rows[fresh.path] = fresh
+                    self.version += 1
             if progress is not None:
                 progress(number + 1, len(found))
             if time.monotonic() - saved > SAVE_SECONDS:
@@ -112,12 +120,14 @@ class LibraryIndex:
             known = self._rows.get(row.path)
             if known is not None and known.state == row.state:
                 self._rows[row.path] = row
+                self.version += 1
 
     def _forget(self, there: set[str]) -> int:
         with self._lock:
             gone = [path for path in self._rows if path not in there]
             for path in gone:
                 del self._rows[path]
+                self.version += 1
         return len(gone)
 
     def save(self) -> None:
@@ -131,19 +141,15 @@ class LibraryIndex:
             return
 
 
-def files_in(folders: Sequence[Path]) -> Iterator[Found]:
+def files_in(folders: Sequence[Path], flat: Sequence[Path] = ()) -> Iterator[Found]:
     """Model files below the folders; links are followed once, hidden folders are not entered."""
     seen: set[str] = set()
-    count = 0
-    for folder in folders:
-        for one in _walk(folder, seen, 0):
-            yield one
-            count += 1
-            if count >= MAX_FILES:
-                return
+    walks = (_walk(folder, seen, depth) for depth, some in ((0, folders), (MAX_DEPTH, flat)) for folder in some)
+    return islice(chain.from_iterable(walks), MAX_FILES)
 
 
 def _walk(folder: Path, seen: set[str], depth: int) -> Iterator[Found]:
+    """The folder's files; at MAX_DEPTH no folder inside it is entered any more."""
     real = os.path.realpath(folder)
     if real in seen or depth > MAX_DEPTH:
         return

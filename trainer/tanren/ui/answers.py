@@ -22,6 +22,7 @@ from .checkpoint_lease import released_for
 from .command_line import command_line
 from .guard import Guard, Refused
 from .host import HostCheckpoint, Surroundings
+from .library_desk import LibraryDesk
 from .lora_norms import Norms
 from .samples_out import Picture, read_picture
 from .told import environment_told, job_told, problem_told
@@ -72,6 +73,7 @@ class Desk:
         queue: starts the jobs; None where nobody does.
         setup: the trainer's environment; None where there is nothing to set up.
         norms: computes how strongly a LoRA changes each block.
+        library: the index of all LoRAs, and who keeps it up to date.
     """
 
     surroundings: Surroundings
@@ -80,6 +82,7 @@ class Desk:
     queue: Queue | None = None
     setup: Setup | None = None
     norms: Norms = field(default_factory=Norms)
+    library: LibraryDesk = field(default_factory=LibraryDesk)
 
 
 def state(desk: Desk) -> dict[str, Any]:

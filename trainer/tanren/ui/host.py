@@ -143,6 +143,12 @@ class Surroundings(Protocol):
     def lora_dir(self) -> Path | None:
         """Where LoRAs are put for use; None when nobody said."""
 
+    def lora_dirs(self) -> list[Path]:
+        """All folders LoRAs are read from."""
+
+    def lora_path(self, name: str) -> Path | None:
+        """The file of the LoRA that is listed under this name; None where nothing is listed."""
+
     def device(self) -> DeviceFacts | None:
         """What is computed on."""
 

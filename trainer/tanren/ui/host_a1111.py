@@ -60,6 +60,11 @@ class A1111(WebUI):
         listed = getattr(host_module("modules.sd_vae"), "vae_dict", {})
         return {str(name): Path(path) for name, path in dict(listed).items()}
 
+    def lora_dirs(self) -> list[Path]:
+        """All folders the WebUI reads LoRAs from; this one still knows that of an extension which came before."""
+        older = self.flag("lyco_dir_backcompat")
+        return [*super().lora_dirs(), *([Path(older).absolute()] if older else [])]
+
     def _install_gate(self) -> None:
         super()._install_gate()
         guard_loading(self.gate, required_module("modules.sd_models"), "reload_model_weights")

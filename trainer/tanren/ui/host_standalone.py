@@ -90,6 +90,15 @@ class Standalone:
         folder = self.setting("lora_dir")
         return Path(folder).expanduser().absolute() if folder else None
 
+    def lora_dirs(self) -> list[Path]:
+        """That one folder."""
+        folder = self.lora_dir()
+        return [folder] if folder is not None else []
+
+    def lora_path(self, name: str) -> Path | None:
+        """No WebUI lists them."""
+        return None
+
     def device(self) -> DeviceFacts | None:
         """The first NVIDIA GPU, else the CPU."""
         return self._watch.facts()

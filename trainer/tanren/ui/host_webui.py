@@ -118,6 +118,16 @@ class WebUI(ABC):
         paths = host_module("modules.paths")
         return Path(paths.models_path, "Lora").absolute() if paths is not None else None
 
+    def lora_dirs(self) -> list[Path]:
+        """All folders the WebUI reads LoRAs from."""
+        folder = self.lora_dir()
+        return [folder] if folder is not None else []
+
+    def lora_path(self, name: str) -> Path | None:
+        """The file of the LoRA that the WebUI lists under this name."""
+        listed = getattr(host_module("networks"), "available_networks", {}).get(name)
+        return None if listed is None else Path(listed.filename).absolute()
+
     # ---- memory ----
 
     def device(self) -> DeviceFacts | None:

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from .. import __version__
 from ..errors import BusyError, DataError, EnvironmentProblem, StorageError, UserError
 from ..masking import masked, secrets_of_environment
-from . import answers, lora_routes, storage_answers
+from . import answers, data_routes, library_routes, lora_routes, storage_answers
 from .answers import Desk
 from .guard import BODY_BYTES, Refused, caller_of, too_large
 from .samples_out import Picture
@@ -78,6 +78,8 @@ def api_routes(desk: Desk, static: StaticFiles | None = None) -> list[BaseRoute]
         ("GET", "cache", lambda desk, request, body: storage_answers.cache(desk.shelf)),
         ("POST", "cache/empty", lambda desk, request, body: storage_answers.empty_cache(desk.shelf)),
         *lora_routes.ROUTES,
+        *data_routes.ROUTES,
+        *library_routes.ROUTES,
     ]
     routes: list[BaseRoute] = [
         Route(f"/api/{path}", _endpoint(desk, answer, write=method == "POST"), methods=[method])
