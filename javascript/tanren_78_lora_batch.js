@@ -18,7 +18,9 @@
       const change = () => this.forget();
       // A name of its own, a preview and a weight belong to one file.
       const shared = tanren.lora.mainFields().filter((one) => one.key && one.key !== "ss_output_name");
-      this.fields = [...shared, ...tanren.lora.moreFields()].map((one) => tanren.lora.makeField({ ...one, beside: undefined }, {}, {}, change));
+      const make = (one) => tanren.lora.makeField({ ...one, beside: undefined }, {}, {}, change);
+      this.fields = shared.map(make);
+      this.more = tanren.lora.moreFields().map(make);
       this.row = tanren.lora.makeKeyRow({}, "", [], change);
       this.scrub = el("input", { type: "checkbox", data: { lora: "batch-scrub" } });
       this.scrub.addEventListener("input", change);
@@ -35,6 +37,7 @@
         el("p", { class: "tn-soft" }, t("Empty fields change nothing.")),
         el("label", { class: "tn-check" }, this.scrub, t("Take private words out")),
         el("div", { class: "tn-lora-fields" }, ...this.fields.map((one) => one.root)),
+        tanren.folded(t("Values that other programs read"), el("div", { class: "tn-lora-fields" }, ...this.more.map((one) => one.root))),
         tanren.folded(t("Any key of the file"), this.row.root),
         el("div", { class: "tn-buttons" }, this.look, this.stop, tanren.button(t("Close without writing"), close, { class: "tn-button" })),
         this.bar.root,
@@ -46,7 +49,7 @@
 
     body() {
       const asked = { set: {}, unset: [], scrub: this.scrub.checked };
-      for (const one of this.fields) if (one.isTouched()) tanren.lora.takeField(asked, one, "file");
+      for (const one of [...this.fields, ...this.more]) if (one.isTouched()) tanren.lora.takeField(asked, one, "file");
       tanren.lora.takeRow(asked, this.row);
       return asked;
     }

@@ -14,7 +14,10 @@
     if (plan.inside.length) parts.push(el("h4", {}, t("In the file")), table(plan.inside));
     if (plan.beside.length) parts.push(el("h4", {}, t("In the WebUI's own file beside it")), table(plan.beside));
     if (plan.preview) parts.push(el("p", {}, t("The picture beside the file becomes the one you chose.")));
-    if (plan.folders.length) parts.push(el("h4", {}, t("Folder names")), table(plan.folders.map((one) => ({ title: "", ...one }))));
+    if (plan.folders.length) {
+      const rows = plan.folders.map((one) => [one.before, one.after]);
+      parts.push(el("h4", {}, t("Folder names")), tanren.lora.table([t("Before the edit"), t("After the edit")], rows, "tn-lora-narrow"));
+    }
     if (plan.users.length) parts.push(el("p", {}, t("User names that are taken out: {names}", { names: plan.users.join(", ") })));
     parts.push(...plan.hashes.map((text) => el("p", { class: "tn-soft" }, text)));
     return el("div", { class: "tn-lora-changes" }, ...parts);

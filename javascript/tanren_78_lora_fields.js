@@ -5,15 +5,17 @@
   const t = tanren.t;
   const el = tanren.el;
 
+  // Short labels have a word more in the translations' table, where the WebUI's own labels stand as well.
+  const short = (label) => label.replace(/ \(of a LoRA\)$/, "");
   const VERSIONS = ["", "SD1", "SD2", "SDXL", "Flux", "Unknown"];
 
   /** What people edit most. `key` is of the file, `beside` of the WebUI's own file; some have both. */
   tanren.lora.mainFields = () => [
     { key: "ss_output_name", label: t("Display name"), help: t("The WebUI shows it, and calls it by this name in prompts.") },
-    { key: "modelspec.description", beside: "description", label: t("Description of it"), rows: 3 },
+    { key: "modelspec.description", beside: "description", label: short(t("Description (of a LoRA)")), rows: 3 },
     { key: "modelspec.trigger_phrase", beside: "activation text", label: t("Words that call it") },
-    { key: "modelspec.author", label: t("Author of it") },
-    { key: "modelspec.license", label: t("Licence of it") },
+    { key: "modelspec.author", label: short(t("Author (of a LoRA)")) },
+    { key: "modelspec.license", label: short(t("Licence (of a LoRA)")) },
     { key: "modelspec.tags", label: t("Tags, with commas between") },
     { key: "ssmd_rating", label: t("Rating from 0 to 10"), type: "number", min: 0, max: 10, step: 1 },
     { beside: "preferred weight", label: t("Weight to use it with"), type: "number", min: 0, max: 100, step: 0.05 },
@@ -30,12 +32,12 @@
     { key: "modelspec.date", label: t("Date (ModelSpec)") },
     { key: "ss_training_comment", label: t("Comment of the training") },
     { key: "ssmd_display_name", label: t("Display name (Additional Networks)") },
-    { key: "ssmd_author", label: t("Author of it (Additional Networks)") },
-    { key: "ssmd_description", label: t("Description of it (Additional Networks)"), rows: 2 },
+    { key: "ssmd_author", label: t("Author (Additional Networks)") },
+    { key: "ssmd_description", label: t("Description (Additional Networks)"), rows: 2 },
     { key: "ssmd_keywords", label: t("Words that call it (Additional Networks)") },
-    { key: "ssmd_tags", label: t("Tags of it (Additional Networks)") },
+    { key: "ssmd_tags", label: t("Tags (Additional Networks)") },
     { key: "ssmd_source", label: t("Where it comes from (Additional Networks)") },
-    { key: "ssmd_version", label: t("Version of it (Additional Networks)") },
+    { key: "ssmd_version", label: t("Version (Additional Networks)") },
   ];
 
   /** A label with the box of one field, filled with what is there now. */

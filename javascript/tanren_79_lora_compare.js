@@ -33,7 +33,7 @@
       table(t("What they are"), heads(t("Property of the file")), found.kinds),
       table(t("Ranks that differ"), heads(t("Block of layers")), found.ranks.map(([part, block, one, other]) => [`${part} ${block}`, one, other])),
       table(t("Values that differ"), heads(t("Value in the file")), found.settings.map((one) => [el("span", { title: one.key }, one.title), shown(one.first), shown(one.second)])),
-      table(t("Tags that differ"), heads(t("Tag of the captions")), found.tags.slice(0, TAGS), found.tag_count > TAGS ? t("… and {count} more.", { count: tanren.number(found.tag_count - TAGS) }) : ""),
+      table(t("Tags that differ"), heads(t("Tag of the captions")), found.tags.slice(0, TAGS), found.tag_count, found.tag_count > TAGS ? t("… and {count} more.", { count: tanren.number(found.tag_count - TAGS) }) : ""),
     ].filter(Boolean);
     return el(
       "article",
@@ -56,9 +56,9 @@
     return text === null ? el("span", { class: "tn-soft" }, t("(not there)")) : tanren.clean(text, SHOWN);
   }
 
-  function table(title, heads, rows, more = "") {
+  function table(title, heads, rows, count = rows.length, more = "") {
     if (!rows.length) return null;
-    const part = tanren.folded(`${title} (${tanren.number(rows.length)})`, tanren.lora.table(heads, rows), more ? el("p", { class: "tn-soft" }, more) : null);
+    const part = tanren.folded(`${title} (${tanren.number(count)})`, tanren.lora.table(heads, rows), more ? el("p", { class: "tn-soft" }, more) : null);
     part.open = true;
     return part;
   }

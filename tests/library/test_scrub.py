@@ -91,3 +91,11 @@ def test_broken_json_is_cleaned_as_text_and_hashes_are_left_alone():
 def test_nothing_private_changes_nothing():
     metadata = {**FAMILY, "ss_network_args": '{"conv_dim":  "4"}', "x": "1girl, solo"}
     assert scrubbed(metadata).differences == ()
+
+
+def test_pictures_stay_though_base64_looks_like_paths():
+    cover = '["/9j/4AAQSkZJRgABAQ/Users/abc/AQABAAD/2wBD"]'
+    metadata = {"ssmd_cover_images": cover, "modelspec.thumbnail": "data:image/jpeg;base64,/9j/4AAQ/home/ab/SkZJRg=="}
+
+    assert scrubbed(metadata).metadata == metadata
+    assert scrubbed(metadata).users == ()

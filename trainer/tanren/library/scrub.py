@@ -18,9 +18,11 @@ FOLDER_KEYS = ("ss_tag_frequency", "ss_dataset_dirs", "ss_reg_dataset_dirs")
 ON_PURPOSE = frozenset(
     (
         *("ss_output_name", "modelspec.author", "modelspec.title", "modelspec.license", "ssmd_author"),
-        *("ssmd_display_name", "ssmd_source", "modelspec.thumbnail", "ssmd_cover_images", "modelspec.implementation"),
+        *("ssmd_display_name", "ssmd_source", "modelspec.implementation"),
     )
 )
+# Base64 looks like paths and names, and is none.
+UNTOUCHED = FIXED_KEYS | {"modelspec.thumbnail", "ssmd_cover_images"}
 MOST_USERS = 20
 _REPEATS = re.compile(r"(\d+)_.*", re.DOTALL)
 _USER = re.compile(
@@ -63,11 +65,11 @@ def scrubbed(metadata: Mapping[str, str], *, keep_folders: bool = False) -> Scru
         metadata: texts of the header.
         keep_folders: leave the names of the data set's folders as they are.
     """
-    found = {name for text in metadata.values() for name in _users(text)}
+    found = {name for key, text in metadata.items() if key not in UNTOUCHED for name in _users(text)}
     users = tuple(sorted(found, key=lambda name: (-len(name), name))[:MOST_USERS])
     folders = {} if keep_folders else _folder_names(metadata)
     clean = {
-        key: text if key in FIXED_KEYS else _clean_value(key, text, users, folders) for key, text in metadata.items()
+        key: text if key in UNTOUCHED else _clean_value(key, text, users, folders) for key, text in metadata.items()
     }
     assert all(key in clean for key in FAMILY_KEYS if key in metadata)
     return Scrubbed(clean, differences_between(metadata, clean), folders, users)
@@ -87,7 +89,7 @@ def _clean_value(key: str, text: str, users: tuple[str, ...], folders: Mapping[s
         changed = _clean_content(_renamed(key, content, folders), clean, 0)
         # Written anew only where something went: spaces and the order of keys are the trainer's.
         return text if changed == content else json.dumps(changed, ensure_ascii=False)
-    return text if key == "modelspec.thumbnail" else clean(text)
+    return clean(text)
 
 
 def _clean_text(text: str, users: tuple[str, ...]) -> str:

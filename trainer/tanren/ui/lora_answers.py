@@ -14,14 +14,13 @@ from ..library.change import mark_of
 from ..library.compare import compare as compared
 from ..library.cover import cover_of, picture_bytes, read_picture
 from ..library.edit import FAMILY_KEYS
-from ..library.facts import TITLES
 from ..library.hashes import hash_problems, hashes_of
 from ..library.look import Look, look_at
 from ..library.sidecar import preview_of
 from ..paths import home_expanded, resolve_user_path
 from .answers import Body, Desk
 from .lora_again import again_told
-from .lora_told import MOST_ROWS, file_told
+from .lora_told import MOST_ROWS, file_told, named, title_of
 from .words import Words
 
 SHOWN_SIDE = 768
@@ -100,9 +99,12 @@ def compare(desk: Desk, query: Query) -> dict[str, Any]:
     return {
         "files": [{"path": str(one.path), "name": one.path.name, "summary": one.summary} for one in (first, second)],
         "same_tensors": found.same_tensors,
-        "kinds": [[words(what), words.finished(one), words.finished(other)] for what, one, other in found.kinds],
+        "kinds": [
+            [named("kind", what, what, words), words.finished(one), words.finished(other)]
+            for what, one, other in found.kinds
+        ],
         "settings": [
-            {"key": one.key, "title": words(TITLES.get(one.key, one.key)), "first": one.before, "second": one.after}
+            {"key": one.key, "title": title_of(one.key, words), "first": one.before, "second": one.after}
             for one in found.settings[:MOST_ROWS]
         ],
         "tags": found.tags[:MOST_ROWS],

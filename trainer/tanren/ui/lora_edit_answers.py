@@ -14,16 +14,16 @@ from ..library.backups import undo as undo_last
 from ..library.change import Planned, Wanted
 from ..library.cover import cover_values_of, picture_bytes
 from ..library.edit import Change, Difference
-from ..library.facts import TITLES
 from ..library.hashes import CHANGES, STAYS
 from ..library.look import look_at
 from ..library.preview import SIDE
 from .answers import Body, Desk
 from .lora_answers import model_path, page_words, told
+from .lora_told import named, title_of
 from .words import Words
 
 PICTURES = ("modelspec.thumbnail", "ssmd_cover_images")
-SHOWN = 2000
+SHOWN, LONG = 2000, 240
 # What both the model file and the WebUI's own file can hold, and what people call it there.
 HOST_TITLES = {
     "description": "Description",
@@ -92,8 +92,10 @@ def _planned_told(plan: Planned, words: Words, *, is_written: bool) -> dict[str,
         "path": str(plan.path),
         "name": plan.path.name,
         "is_written": is_written,
-        "inside": [_difference(one, words(TITLES.get(one.key, one.key))) for one in plan.inside],
-        "beside": [_difference(one, words(HOST_TITLES.get(one.key, one.key))) for one in plan.beside],
+        "inside": [_difference(one, title_of(one.key, words)) for one in plan.inside],
+        "beside": [
+            _difference(one, named("field", one.key, HOST_TITLES.get(one.key, one.key), words)) for one in plan.beside
+        ],
         "preview": plan.preview,
         "folders": [{"before": before, "after": after} for before, after in plan.folders.items()],
         "users": list(plan.users),
@@ -102,8 +104,24 @@ def _planned_told(plan: Planned, words: Words, *, is_written: bool) -> dict[str,
     }
 
 
+def _host_title(name: str, words: Words) -> str:
+    return named("field", name, HOST_TITLES.get(name, name), words)
+
+
 def _difference(one: Difference, title: str) -> dict[str, Any]:
-    return {"key": one.key, "title": title, "before": _shown(one.key, one.before), "after": _shown(one.key, one.after)}
+    texts = (one.before, one.after) if one.key in PICTURES else _around(one.before, one.after)
+    before, after = (_shown(one.key, text) for text in texts)
+    return {"key": one.key, "title": title, "before": before, "after": after}
+
+
+def _around(before: str | None, after: str | None) -> tuple[str | None, str | None]:
+    """Two long texts that begin alike, from a little before the place where they differ."""
+    if before is None or after is None or max(len(before), len(after)) <= LONG:
+        return before, after
+    place = next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+    start = max(0, place - LONG // 4)
+    mark = "…" if start else ""
+    return mark + before[start:], mark + after[start:]
 
 
 def _shown(key: str, text: str | None) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from html.parser import HTMLParser
 from typing import Any
 
-from ..library.facts import grouped_facts
+from ..library.facts import TITLES, grouped_facts
 from ..library.filing import fit, is_hidden
 from ..library.look import Look
 from ..library.pictures_table import picture_tables
@@ -46,8 +46,8 @@ def file_told(look: Look, words: Words, *, checkpoint: str | None) -> dict[str, 
         "tags": tags_told(look.tags),
         "facts": [
             {
-                "group": words(group),
-                "rows": [{"key": one.key, "title": words(one.title), "text": one.text} for one in rows],
+                "group": named("facts", group, group, words),
+                "rows": [{"key": one.key, "title": title_of(one.key, words), "text": one.text} for one in rows],
             }
             for group, rows in grouped_facts(look.metadata).items()
         ],
@@ -58,6 +58,22 @@ def file_told(look: Look, words: Words, *, checkpoint: str | None) -> dict[str, 
         "beside": {"host": _shown_object(look.beside.host), "description": look.beside.description},
         "civitai": civitai_told(look.beside.civitai),
     }
+
+
+def title_of(key: str, words: Words) -> str:
+    """What people call a value of the metadata; the key itself where they have no other word."""
+    return named("fact", key, TITLES.get(key, key), words)
+
+
+def named(kind: str, key: str, english: str, words: Words) -> str:
+    """A short word in the language of the page.
+
+    It stands in the translations under a longer text, because the WebUI puts its own labels of one word into a
+    language by the same table.
+    """
+    known = f"{kind} {key}"
+    translated = words(known)
+    return english if translated == known else translated
 
 
 def _kind(look: Look, words: Words) -> dict[str, Any]:
