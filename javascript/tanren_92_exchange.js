@@ -11,7 +11,7 @@
 
   /** Let the user choose a settings file, and take it over. */
   tanren.chooseSettings = function () {
-    const chooser = el("input", { type: "file", accept: ".toml,.json,.txt", id: "tanren-chooser", class: "tanren-hidden" });
+    const chooser = el("input", { type: "file", accept: ".toml,.json,.txt,.yaml,.yml", id: "tanren-chooser", class: "tanren-hidden" });
     chooser.addEventListener("change", () => {
       if (chooser.files.length) takeOver(chooser.files[0]);
       chooser.remove();

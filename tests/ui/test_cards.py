@@ -11,6 +11,7 @@ from tanren.room import Room
 from tanren.ui import cards
 from tanren.ui.caption_card import CaptionCard, FolderFacts
 from tanren.ui.checking import Checked, check
+from tanren.ui.concept_card import about_concept
 from tanren.ui.estimates import MemoryEstimate
 from tanren.ui.picture_card import picture_card
 from tanren.ui.places import FoundProblem, Notice, Remedy
@@ -81,6 +82,7 @@ def everything(text):
     return Checked(
         sentence=Text("{a}", {"a": text}),
         caption_card=pictures,
+        changes=(Text("{a}", {"a": text}),),
         trained=(Text("{a}", {"a": text}),),
         base_model=text,
         memory=MemoryEstimate(need, True, GIB, 8 * GIB),
@@ -92,9 +94,16 @@ def everything(text):
     )
 
 
+def concept(text, words):
+    """The card of a concept whose prompts hold this text."""
+    content = {"resolution": 512, "prompts": [{"target": text}]}
+    return about_concept({}, {"prompts_file": content}, everything(text).changes, words)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("prompts_file", "The plan appears when the concept is named."),
         ("train_data_dir", "The plan appears when pictures are chosen."),
         ("resolution", "The plan appears when what is wrong is put right."),
     ],
@@ -109,7 +118,8 @@ def test_without_a_plan_the_card_says_what_it_waits_for(name, said):
 def test_text_of_users_and_files_stays_text_wherever_it_comes(payload, language):
     words = Words(language)
     harmless, page = (
-        cards.plan(everything(text), words, changed=[text], field_of=lambda name: name) for text in ("x", payload)
+        cards.plan(everything(text), words, changed=[text], field_of=lambda name: name, subject=concept(text, words))
+        for text in ("x", payload)
     )
 
     seen, usual = Seen(page), Seen(harmless)

@@ -93,7 +93,7 @@ def test_keys_of_a_dataset_file_that_nobody_reads_are_listed_and_left_out():
 
     result = imported(text)
 
-    assert result.is_dataset
+    assert result.is_subject
     assert result.options["dataset_config"]["datasets"] == [{"resolution": 64, "subsets": [{"image_dir": "/b"}]}]
     assert [(left.name, left.why) for left in result.not_taken] == [
         ("x", "Only [general] and [[datasets]] stand at the top of a dataset file."),
@@ -106,7 +106,7 @@ def test_keys_of_a_dataset_file_that_nobody_reads_are_listed_and_left_out():
 def test_a_dataset_replaces_the_pictures_and_settings_replace_everything():
     now = {"train_data_dir": "/a", "reg_data_dir": "/r", "seed": 1}
 
-    assert merged(now, Imported("", {"dataset_config": DATASET}, is_dataset=True)) == {
+    assert merged(now, Imported("", {"dataset_config": DATASET}, is_subject=True)) == {
         "dataset_config": DATASET,
         "seed": 1,
     }
@@ -198,8 +198,8 @@ def test_words_of_a_command_line_that_have_no_place_are_told():
 
 
 def test_a_command_line_of_a_training_that_the_form_does_not_have_is_refused():
-    with pytest.raises(UsageError, match="This form does not have the training of train_leco"):
-        imported("python train_leco.py --prompts_file=a.yaml --iterations=10")
+    with pytest.raises(UsageError, match="This form does not have the training of sdxl_train_control_net_lllite"):
+        imported("python sdxl_train_control_net_lllite.py --cond_emb_dim=32 --max_train_steps=10")
 
 
 def test_a_config_file_that_mentions_a_command_is_no_command_line():

@@ -28,6 +28,9 @@ def problem_of(data_dir, text):
     return str(preset.problem)
 
 
+HAS_MICRO_SDXL = asset("micro", "micro-sdxl.safetensors").is_file()
+
+
 def test_ours_are_in_the_order_of_the_list():
     assert [preset.id for preset in OURS] == [
         "built-in/character-8gb",
@@ -40,7 +43,13 @@ def test_ours_are_in_the_order_of_the_list():
         "built-in/sdxl-16gb",
         "built-in/sdxl-anime",
         "built-in/sdxl-style",
-        *(["built-in/quick-try-sdxl"] if asset("micro", "micro-sdxl.safetensors").is_file() else []),
+        *(["built-in/quick-try-sdxl"] if HAS_MICRO_SDXL else []),
+        "built-in/leco-8gb",
+        "built-in/leco-sdxl-8gb",
+        "built-in/leco-sdxl-12gb",
+        "built-in/leco-sdxl-16gb",
+        "built-in/quick-try-leco",
+        *(["built-in/quick-try-leco-sdxl"] if HAS_MICRO_SDXL else []),
     ]
 
 
@@ -48,9 +57,12 @@ def test_ours_are_in_the_order_of_the_list():
 def test_each_of_ours_says_what_it_is_and_lacks_nothing_but_model_and_pictures(preset):
     assert preset.problem is None
     assert all((preset.name, preset.description, preset.audience, preset.requires))
-    assert preset.repeats or preset.id.startswith("built-in/quick-try")
+    is_concept = COMMANDS[preset.command].reads == "prompts"
+    assert preset.repeats or is_concept or preset.id.startswith("built-in/quick-try")
+    assert set(preset.options.get("prompts_file", {})) >= ({"resolution", "batch_size"} if is_concept else set())
     problems = Problems()
-    options = {name: value for name, value in preset.options.items() if name != "sample_prompts"}
+    contents = ("sample_prompts", "prompts_file")
+    options = {name: value for name, value in preset.options.items() if name not in contents}
     settings = parse_spec(preset.command, COMMANDS[preset.command].groups, options, "", problems).settings
     check_settings(settings, problems)
     named = {error.where for error in problems.errors} - {"--pretrained_model_name_or_path"}

@@ -241,7 +241,7 @@ class _Reader:
         sizes_given: Any = value if are_several else [value]
         for one in sizes_given:
             sides = [one, one] if isinstance(one, int) and not isinstance(one, bool) else one
-            if _is_size(sides):
+            if is_size(sides):
                 sizes.append((sides[0], sides[1]))
             else:
                 self._complain(
@@ -330,6 +330,15 @@ class _Reader:
         return f"{self._file.where(*place) if place else self._file.path} {text}".strip()
 
 
+def is_prompt_file(data: Mapping[str, Any]) -> bool:
+    """True for tables that hold an entry of either notation."""
+    slider = data.get("slider")
+    places = [data, slider] if isinstance(slider, dict) else [data]
+    listed = [data.get("prompts"), *(place.get("targets") for place in places)]
+    has_lists = any(isinstance(one, list) and one and isinstance(one[0], dict) for one in listed)
+    return has_lists or any("target_class" in place for place in places) or "target" in data
+
+
 def with_neutrals(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The tables of a prompt file with the lines of the files of neutral prompts that they name, in their places.
 
@@ -381,7 +390,8 @@ def slider_pairs(base: PromptPair, positive: str, negative: str) -> list[PromptP
     ]
 
 
-def _is_size(sides: Any) -> bool:
+def is_size(sides: Any) -> bool:
+    """True for a list of height and width that pictures can have."""
     return (
         isinstance(sides, list)
         and len(sides) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..formats.checkpoint_kind import CheckpointKind
 from .html import Html, join, render
 from .presets import Preset
-from .trainings import Training, training_for
+from .trainings import CONCEPT, Training, training_for
 from .words import Text, Words, text
 
 MODEL = (
@@ -28,10 +28,14 @@ def about_model(training: Training, kind: CheckpointKind | None, words: Words) -
 def _because(training: Training, kind: CheckpointKind | None) -> Text:
     model = text(training.model)
     if kind is None:
+        if training.goal == CONCEPT:
+            return text("This changes a concept in {model}.", model=model)
         return text("This trains a LoRA for {model}.", model=model)
     said = text(kind.sentence)
     if training_for(kind.family) is None:
         return text("This would train a LoRA for {model}, but the base model is {kind}.", model=model, kind=said)
+    if training.goal == CONCEPT:
+        return text("This changes a concept in {model}: the base model is {kind}.", model=model, kind=said)
     return text("This trains a LoRA for {model}: the base model is {kind}.", model=model, kind=said)
 
 

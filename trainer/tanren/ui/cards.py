@@ -23,7 +23,9 @@ from .words import Text, Words, counted, text
 
 MOST_SHOWN = 50
 PICTURES = frozenset({"pictures", "train_data_dir", "dataset_config", "in_json"})
+CONCEPTS = frozenset({"prompts_file", "concept", "concept_plus"})
 FieldOf = Callable[[str], str]
+NOTHING = Html("")
 PLAN = (
     '<div class="tanren-card tanren-plan" data-can-start="{can_start}" data-changed="{changed}">'
     '<p class="tanren-sentence" role="status">{sentence}</p>{parts}</div>'
@@ -44,7 +46,14 @@ LEVELS = {
 }
 
 
-def plan(checked: Checked, words: Words, *, changed: Iterable[str] = (), field_of: FieldOf = lambda name: name) -> Html:
+def plan(
+    checked: Checked,
+    words: Words,
+    *,
+    changed: Iterable[str] = (),
+    field_of: FieldOf = lambda name: name,
+    subject: Html = NOTHING,
+) -> Html:
     """The whole panel beside the form.
 
     Args:
@@ -52,9 +61,11 @@ def plan(checked: Checked, words: Words, *, changed: Iterable[str] = (), field_o
         words: of the page's language.
         changed: names of fields that differ from the preset.
         field_of: name of the field on the page that stands for an option.
+        subject: what a training without pictures learns.
     """
     parts = [
         _problems(checked.problems, words, field_of),
+        subject,
         _trained(checked, words),
         *([picture_card(checked.caption_card, words)] if checked.caption_card else []),
         *([_memory(checked.memory, checked.savers, words)] if checked.memory else []),
@@ -73,6 +84,8 @@ def plan(checked: Checked, words: Words, *, changed: Iterable[str] = (), field_o
 def _instead_of_a_sentence(checked: Checked, field_of: FieldOf) -> Text:
     """What stands where the plan's line will be."""
     fields = {field_of(problem.name) for problem in checked.problems if problem.name}
+    if fields & CONCEPTS:
+        return text("The plan appears when the concept is named.")
     if fields and fields.isdisjoint(PICTURES):
         return text("The plan appears when what is wrong is put right.")
     return text("The plan appears when pictures are chosen.")

@@ -16,7 +16,8 @@ from ..commands import COMMANDS, Command
 from ..errors import Problems, UsageError, UserError
 from ..memory_hints import hints_for
 from ..models.hub import is_hub_id
-from ..options.contents import FILES, contents_of
+from ..options.contents import CONCEPTS, DATASET, FILES, contents_of
+from ..options.leco import LecoOptions
 from ..options.parse import options_by_name, parse_spec
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
@@ -26,11 +27,12 @@ from ..preflight import Asker, Preflight, examine_all
 from ..room import Room, check_room, size_of
 from ..vram import memory_need
 from .caption_card import CaptionCard, caption_card
+from .concept_card import changes_of
 from .estimates import MemoryEstimate, memory_estimate
 from .host import DeviceFacts
 from .output_place import check_output
 from .places import FORM, FoundProblem, Notice, Places
-from .plan_sentence import plan_sentence
+from .plan_sentence import concept_sentence, plan_sentence
 from .scan_memory import ScanMemory, shared_memory
 from .size_hint import size_notices
 from .trained_parts import trained_parts
@@ -47,11 +49,12 @@ class Checked:
     """The outcome of one look at the form.
 
     Args:
-        sentence: how pictures become steps; None while there are no pictures.
+        sentence: how pictures become steps, or what a step takes; None while there is nothing to learn from.
         caption_card: what the folders hold; None while none could be looked at.
+        changes: what a training without pictures will change.
         trained: what learns, and what does not and why.
         base_model: what the base model is, such as "a Stable Diffusion 1 model", where that is known.
-        memory: what is needed and free; None while there are no pictures.
+        memory: what is needed and free; None while there is nothing to learn from.
         savers: settings that would need less memory, the most effective first.
         room: bytes on the disk; None where they could not be told.
         problems: everything that keeps the run from starting.
@@ -61,6 +64,7 @@ class Checked:
 
     sentence: Text | None = None
     caption_card: CaptionCard | None = None
+    changes: tuple[Text, ...] = ()
     trained: tuple[Text, ...] = ()
     base_model: str | None = None
     memory: MemoryEstimate | None = None
@@ -128,13 +132,12 @@ class _Look:
         places = Places(self._declared, given, found.plans, cache, {**shown_as, f"{FORM} (": "("})
         has_pictures = found.counts is not None and any(dataset.images for dataset in found.scan.datasets)
         return Checked(
-            sentence=plan_sentence(found.scan, found.counts, settings[TrainingOptions])
-            if found.counts is not None and has_pictures
-            else None,
+            sentence=_sentence(found, has_pictures=has_pictures),
+            changes=changes_of(found.scan),
             caption_card=caption_card(found.scan, self._problems.errors) if found.plans else None,
             trained=trained_parts(settings, facts.get("training", {})),
             base_model=found.base.sentence if found.base else None,
-            memory=memory if has_pictures else None,
+            memory=memory if has_pictures or found.scan.pair_facts else None,
             savers=tuple(hints_for(settings, on_gpu=device is None or device.kind == "gpu")),
             room=room,
             problems=tuple(map(places.problem, self._problems.errors)),
@@ -176,7 +179,8 @@ class _Look:
         try:
             texts = contents_of(options)
         except (UserError, TypeError, ValueError) as error:
-            self._problems.add(UsageError(where="--dataset_config", what=f"The dataset cannot be read: {error}"))
+            name, what = (DATASET, "dataset") if DATASET in options else (CONCEPTS, "prompt file")
+            self._problems.add(UsageError(where=f"--{name}", what=f"The {what} cannot be read: {error}"))
             return {name: value for name, value in options.items() if name not in FILES}
         paths = {option: self._memory.folder / name for option, name in FILES.items() if name in texts}
         for path in paths.values():
@@ -204,3 +208,12 @@ class _Look:
             return {}, None, None
         check_room(room, self._problems)
         return facts, room, memory_estimate(need, device)
+
+
+def _sentence(found: Preflight, *, has_pictures: bool) -> Text | None:
+    settings = found.settings
+    if found.counts is None:
+        return None
+    if found.scan.pair_facts:
+        return concept_sentence(found.scan, found.counts, settings[LecoOptions])
+    return plan_sentence(found.scan, found.counts, settings[TrainingOptions]) if has_pictures else None

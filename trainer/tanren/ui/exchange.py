@@ -1,4 +1,4 @@
-"""Settings out to sd-scripts' files and in again: --config_file, dataset file, the JSON of kohya_ss' GUI, presets.
+"""Settings out to sd-scripts' files and in again: --config_file, dataset file, LECO prompts, kohya_ss' GUI, presets.
 
 What a file is for is found in it: the command it names, its base model, or options that only one command has.
 
@@ -15,10 +15,12 @@ from typing import Any
 
 from ..errors import UsageError, UserError
 from ..formats.json_file import parse_json
+from ..formats.leco_prompts import is_prompt_file
+from ..formats.leco_yaml import converted_leco_yaml, looks_like_yaml
 from ..formats.limits import read_settings_text
 from ..formats.nearest import nearest
 from ..formats.toml_file import parse_toml, write_flat
-from ..options.contents import DATASET, contents_of
+from ..options.contents import CONCEPTS, DATASET, contents_of
 from ..options.convert import as_file_value, from_file
 from ..options.dataset_keys import ALLOWED, where_it_belongs
 from .command_line import with_file_names
@@ -27,7 +29,7 @@ from .fields import form_options
 from .imported import Imported, Ledger
 from .kohya_gui import gui_command, import_gui, is_gui_config
 from .lora_again import TITLE as LORA_FILE
-from .trainings import TRAININGS, training_of
+from .trainings import CONCEPT, LORA, TRAININGS, training_of, with_goal
 
 CONFIG_NAME, BASE_MODEL = "settings.toml", "pretrained_model_name_or_path"
 WRITTEN = "Options of "
@@ -102,23 +104,30 @@ def import_text(
         raise UsageError(where=name, what=what, fix="Run it at the shell: python launch.py and the rest of the line.")
     if line is not None:
         return import_command_text(line)
+    if looks_like_yaml(text):
+        return import_concept_list(with_goal(command, CONCEPT), text, name)
     is_json = name.lower().endswith(".json") or text.lstrip().startswith("{")
     data = parse_json(text, name) if is_json else parse_toml(text, name)
     if not isinstance(data, dict):
         raise UsageError(where=name, what="These are no settings: a table of names and values was expected.")
     if "datasets" in data:
-        return import_dataset(command, data, name)
+        return import_dataset(with_goal(command, LORA), data, name)
+    if not is_json and is_prompt_file(data):
+        return import_concept(with_goal(command, CONCEPT), data)
     if is_json and not isinstance(data.get("tanren"), dict):
         if not is_gui_config(data):
             what = "This is neither a LoRA configuration of kohya_ss' GUI nor a dataset file."
             if "pretrained_model_name_or_path" in data:
                 what = "This is a configuration of kohya_ss' GUI, but not one for a LoRA."
             raise UsageError(where=name, what=what, fix="Choose a .json that was saved in the GUI's LoRA tab.")
-        return import_gui(gui_command(data) or command_of_base(str(data.get(BASE_MODEL, ""))) or command, data)
-    return import_config(_command_of(data, text, command_of_base) or command, data)
+        fallback = with_goal(command, LORA)
+        return import_gui(gui_command(data) or command_of_base(str(data.get(BASE_MODEL, ""))) or fallback, data)
+    return import_config(_command_of(data, text, command, command_of_base) or command, data)
 
 
-def _command_of(data: Mapping[str, Any], text: str, command_of_base: Callable[[str], str | None]) -> str | None:
+def _command_of(
+    data: Mapping[str, Any], text: str, command: str, command_of_base: Callable[[str], str | None]
+) -> str | None:
     """The command that a config file or preset is for; None where nothing in it says so."""
     head, flat = data.get("tanren"), _flattened(data)
     said = head.get("command") if isinstance(head, dict) else None
@@ -126,14 +135,42 @@ def _command_of(data: Mapping[str, Any], text: str, command_of_base: Callable[[s
     for named in (said, written[1] if written else None):
         if isinstance(named, str) and training_of(named):
             return named
+    known = [(training, set(form_options(training.command))) for training in TRAININGS]
+    in_some = set(flat) & set().union(*(names for _, names in known))
+    fitting = [training for training, names in known if in_some <= names]
+    goals, here = [training.goal for training in fitting] or [LORA], training_of(command)
+    goal = here.goal if here and here.goal in goals else goals[0]
     of_base = command_of_base(str(flat.get(BASE_MODEL, "")))
     if of_base:
-        return of_base
-    known = {training.command: set(form_options(training.command)) for training in TRAININGS}
-    in_some = set(flat) & set().union(*known.values())
-    fitting = [command for command, names in known.items() if in_some <= names]
-    # What every command has says nothing.
-    return fitting[0] if len(fitting) == 1 else None
+        return with_goal(of_base, goal)
+    commands = [training.command for training in fitting if training.goal == goal]
+    # What every command has says nothing of the base model; the form's stays.
+    return commands[0] if len(commands) == 1 else with_goal(command, goal)
+
+
+def import_concept(command: str, data: Mapping[str, Any]) -> Imported:
+    """What a LECO prompt file changes; its mistakes are told by the check of the form, with the place."""
+    ledger = Ledger(command, "LECO prompt file")
+    ledger.result.is_subject = True
+    ledger.take(CONCEPTS, dict(data))
+    ledger.result.taken = list(data)
+    return ledger.result
+
+
+def import_concept_list(command: str, text: str, name: str) -> Imported:
+    """A prompt list of another LECO trainer, converted; what has no counterpart is in the report.
+
+    Raises:
+        UserError: it is no such list, or nothing here reads YAML.
+    """
+    converted = converted_leco_yaml(text, name)
+    ledger = Ledger(command, "LECO prompts of another trainer (YAML)")
+    ledger.result.is_subject = True
+    ledger.take(CONCEPTS, converted.data)
+    ledger.result.taken = [f"{key}[{place}]" for key in converted.data for place in range(len(converted.data[key]))]
+    for place in converted.left_out:
+        ledger.leave(place, "", "It has no counterpart.")
+    return ledger.result
 
 
 def import_config(command: str, data: Mapping[str, Any]) -> Imported:
@@ -167,7 +204,7 @@ def import_dataset(command: str, data: Mapping[str, Any], name: str) -> Imported
         UsageError: there are no datasets in it.
     """
     ledger = Ledger(command, "Dataset file")
-    ledger.result.is_dataset = True
+    ledger.result.is_subject = True
     general = data.get("general")
     datasets = data["datasets"]
     if not isinstance(datasets, list) or not all(isinstance(dataset, dict) for dataset in datasets) or not datasets:

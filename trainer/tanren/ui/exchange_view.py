@@ -106,8 +106,8 @@ def build(context: Context, form: TrainForm, parts: TrainParts) -> ExchangeView:
         with gr.Column(min_width=300):
             text = gr.Textbox(
                 label="Settings of another program",
-                info="A config or dataset file of sd-scripts (TOML), or what kohya_ss' GUI saved (JSON). "
-                "Choose the file, drop it here, or paste its text.",
+                info="A config or dataset file of sd-scripts (TOML), what kohya_ss' GUI saved (JSON), or LECO prompts "
+                "(TOML or YAML). Choose the file, drop it here, or paste its text.",
                 lines=5,
                 max_lines=12,
                 elem_id="tanren-import",

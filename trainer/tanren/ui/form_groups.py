@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+from ..options.contents import CONCEPTS
 from .fields import Field
 from .simple_view import LENGTHS
 from .trainings import Training, all_fields
@@ -14,11 +15,11 @@ BASE_MODEL = "pretrained_model_name_or_path"
 AMOUNT = ("resolution", "length", "length_unit")
 MORE = (
     *("repeats", "trigger_in_captions", "caption_extension", "vae", "train_batch_size", "seed"),
-    *("save_every_n_epochs", "sample_every_n_epochs", "sample_prompts"),
+    *("save_every_n_epochs", "save_every_n_steps", "sample_every_n_epochs", "sample_every_n_steps", "sample_prompts"),
 )
 # They are asked for by `length` and `length_unit`.
 ASKED_OTHERWISE = frozenset(LENGTHS.values())
-IN_BOTH_VIEWS = frozenset((BASE_MODEL, "output_name", *AMOUNT, *MORE)) | ASKED_OTHERWISE
+IN_BOTH_VIEWS = frozenset((BASE_MODEL, CONCEPTS, "output_name", *AMOUNT, *MORE)) | ASKED_OTHERWISE
 
 
 @cache

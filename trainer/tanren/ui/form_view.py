@@ -46,18 +46,21 @@ class FormView:
         }
 
 
-def component(field: Field, value: Any = "", *, info: str | None = None, **settings: Any) -> Component:
+def component(
+    field: Field, value: Any = "", *, info: str | None = None, at_a_glance: int = AT_A_GLANCE, **settings: Any
+) -> Component:
     """The component that asks for a field.
 
     Args:
         field: what is asked.
         value: what it holds at first, as `values.to_raw` gives it.
         info: instead of the field's help.
+        at_a_glance: up to so many choices stand side by side.
         settings: further arguments of the component.
     """
     common = {
         "label": field.label,
-        "info": field.help if info is None else info,
+        "info": (field.help if info is None else info) or None,
         "elem_id": f"tanren-field-{field.name}",
         "elem_classes": ["tanren-field", f"tanren-kind-{field.kind}"],
         "interactive": True,
@@ -65,7 +68,7 @@ def component(field: Field, value: Any = "", *, info: str | None = None, **setti
     }
     if field.kind == FLAG:
         return gr.Checkbox(value=bool(value), **common)
-    if field.kind == CHOICE and len(field.choices) <= AT_A_GLANCE:
+    if field.kind == CHOICE and len(field.choices) <= at_a_glance:
         return gr.Radio(choices=list(field.choices), value=shown(value), **common)
     if field.kind == CHOICE or field.suggestions:
         choices = list(field.choices or field.suggestions)

@@ -13,6 +13,7 @@ from ..commands import COMMANDS
 from ..errors import UsageError
 from ..formats.nearest import nearest
 from ..masking import HIDDEN, SECRET_NAME
+from ..options.contents import CONCEPTS, PROMPTS
 from ..options.convert import shown
 from ..options.elsewhere import known_elsewhere
 from ..options.spec import Refuses
@@ -55,7 +56,7 @@ class Imported:
         options: as a form holds them, those that differ from the default.
         taken: names, as the file calls them, of what was understood as it is.
         changed, not_taken: the rest of the report.
-        is_dataset: only the pictures were imported; other settings stay.
+        is_subject: only the pictures or the concept were imported; other settings stay.
         command: that the options are for.
         notes: sentences about what the file cannot say.
     """
@@ -65,7 +66,7 @@ class Imported:
     taken: list[str] = field(default_factory=list)
     changed: list[Changed] = field(default_factory=list)
     not_taken: list[NotTaken] = field(default_factory=list)
-    is_dataset: bool = False
+    is_subject: bool = False
     command: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -143,8 +144,10 @@ def _short(value: Any) -> Any:
 
 
 def merged(current: Mapping[str, Any], imported: Imported) -> dict[str, Any]:
-    """The options of a form after an import: a dataset replaces the pictures only, settings replace everything."""
-    if not imported.is_dataset:
+    """The options of a form after an import: pictures or a concept replace those only, settings replace everything."""
+    if not imported.is_subject:
         return dict(imported.options)
-    replaced = ("train_data_dir", "reg_data_dir", "in_json")
+    replaced = {"train_data_dir", "reg_data_dir", "in_json", CONCEPTS}
+    # Sample prompts show what a concept becomes; another one has others.
+    replaced |= {PROMPTS} if CONCEPTS in imported.options else set()
     return {name: value for name, value in current.items() if name not in replaced} | imported.options

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..options.contents import DATASET
+from ..options.contents import CONCEPTS, DATASET
 from ..options.dataset_folders import WrongFolderError
 from ..options.dataset_keys import TYPED_AS
 from ..options.dataset_plan import DatasetPlan
@@ -24,7 +24,7 @@ ADVICE = re.compile(r"Use --(\w+)=(\S+)$")
 # Options whose files and folders problems speak of; what is named first decides.
 NAMED_PLACES = (
     *("pretrained_model_name_or_path", "vae", "network_weights", "resume", "sample_prompts", "log_tracker_config"),
-    *(DATASET, "in_json", "reg_data_dir", "train_data_dir", "output_dir", "logging_dir"),
+    *(DATASET, CONCEPTS, "in_json", "reg_data_dir", "train_data_dir", "output_dir", "logging_dir"),
 )
 
 

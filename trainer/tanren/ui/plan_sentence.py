@@ -6,6 +6,7 @@ from collections import Counter
 
 from ..data.counting import Counts
 from ..data.records import Scan
+from ..options.leco import LecoOptions
 from ..options.training import TrainingOptions
 from .words import Text, counted, text
 
@@ -28,6 +29,21 @@ def plan_sentence(scan: Scan, counts: Counts, training: TrainingOptions) -> Text
     if training.max_train_epochs:
         return text("{epoch} × {epochs} = {steps}", epoch=epoch, epochs=epochs, steps=steps)
     return text("{epoch} per epoch; {length}", epoch=epoch, length=_length(counts, steps))
+
+
+def concept_sentence(scan: Scan, counts: Counts, leco: LecoOptions) -> Text:
+    """How long a training without pictures is: "500 steps at 512×512, batch 1, each with about 22 U-Net calls"."""
+    sizes = sorted({tuple(reversed(pair["resolution_hw"])) for pair in scan.pair_facts})
+    batches = sorted({pair["batch_size"] for pair in scan.pair_facts})
+    # A picture is begun in 1 to D-1 steps; then come the prediction to learn from, and the one that learns.
+    calls = leco.max_denoising_steps // 2 + 2
+    return text(
+        "{steps} at {sizes}, {batch}, each with about {calls} calls of the U-Net",
+        steps=counted(counts.max_train_steps, "{count} step", "{count} steps"),
+        sizes=" / ".join(f"{width}×{height}" for width, height in sizes[:MOST_TERMS]),
+        batch=text("batch {size}", size="/".join(map(str, batches))),
+        calls=calls,
+    )
 
 
 def _data(scan: Scan) -> Text:

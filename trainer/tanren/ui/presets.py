@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from ..commands import COMMANDS
+from ..commands import PICTURES as READS_PICTURES
 from ..disk import storage_error
 from ..errors import UsageError, UserError
 from ..files import write_text
 from ..formats.nearest import nearest
 from ..formats.toml_file import TomlFile, open_toml, write_nested
+from ..options.contents import CONCEPTS
 from ..options.hub import HubOptions
 from ..options.spec import options_of
 from ..paths import asset, check_created_name, name_key
+from . import concept_questions as concept
 from .fields import form_options
 from .simple_view import fill_form
 from .values import as_json, option_value
@@ -46,6 +49,8 @@ PERSONAL = frozenset(
     )
 )
 PICTURES = frozenset(("dataset_config", "train_data_dir", "in_json"))
+# What a training learns from; a file that names none of it leaves the form's.
+SUBJECTS = PICTURES | {CONCEPTS}
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,8 @@ def save(
         raise UsageError(where="--preset_name", what=what, fix="Choose another name, or replace it.")
     head = {"schema": SCHEMA, "command": command, "name": name, "description": description, "repeats": repeats}
     kept = {key: value for key, value in options.items() if key not in PERSONAL and key in form_options(command)}
+    taught = concept.how(kept.pop(CONCEPTS, None))
+    kept |= {CONCEPTS: taught} if taught else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -182,7 +189,7 @@ def delete(data_dir: Path, preset_id: str) -> None:
 def applied(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a form after choosing a preset: what is trained stays, how it is trained is the preset's.
 
-    The example's model and pictures go with the preset that brought them, and never take the place of own pictures.
+    The example's model, pictures and concept go with the preset that brought them, and never take the place of own.
     """
     examples = [ours.options for ours in presets(asset("presets")) if not ours.is_own]
     kept = {
@@ -191,6 +198,12 @@ def applied(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
         if name in PERSONAL and all(value != example.get(name) for example in examples)
     }
     brought = dict(preset.options)
+    mine = options.get(CONCEPTS)
+    subject = concept.what(mine)
+    if subject and any(subject == concept.what(example.get(CONCEPTS)) for example in examples):
+        mine = concept.how(mine)
+    if mine or brought.get(CONCEPTS):
+        brought[CONCEPTS] = concept.taught_like(mine, brought.get(CONCEPTS))
     if PICTURES & set(kept):
         brought.pop("train_data_dir", None)
     return kept | brought
@@ -199,11 +212,13 @@ def applied(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
 def raw_of(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
     """What all fields show after choosing a preset over the options that the form holds now."""
     raw = fill_form(preset.command, applied(preset, options))
-    return raw | ({"repeats": preset.repeats} if preset.repeats and raw["repeats"] is None else {})
+    return raw | ({"repeats": preset.repeats} if preset.repeats and raw.get("repeats", 0) is None else {})
 
 
 def changes(command: str, options: Mapping[str, Any], base: Mapping[str, Any]) -> list[Change]:
     """What differs from a preset, in the order of the form; what a preset never holds does not count.
+
+    The prompt file of LECO is compared by `concept_questions.changed_questions`.
 
     Args:
         command: both are for.
@@ -213,14 +228,15 @@ def changes(command: str, options: Mapping[str, Any], base: Mapping[str, Any]) -
     return [
         Change(name, base.get(name), options.get(name))
         for name in form_options(command)
-        if name not in (PERSONAL - set(base)) and base.get(name) != options.get(name)
+        if name != CONCEPTS and name not in (PERSONAL - set(base)) and base.get(name) != options.get(name)
     ]
 
 
-def _example(file: str) -> dict[str, Any]:
-    """An embedded model and pictures of a shape that it does not know."""
+def _example(file: str, command: str) -> dict[str, Any]:
+    """An embedded model, and pictures of a shape that it does not know where pictures are read."""
     model, pictures = asset("micro", file), asset("micro", "pictures")
-    return {"pretrained_model_name_or_path": str(model), "train_data_dir": str(pictures)}
+    shown = {"train_data_dir": str(pictures)} if COMMANDS[command].reads == READS_PICTURES else {}
+    return {"pretrained_model_name_or_path": str(model), **shown}
 
 
 def _has_its_model(preset: Preset) -> bool:
@@ -284,7 +300,7 @@ def _checked(file: TomlFile, preset_id: str) -> Preset:
             raise UsageError(where=file.where("tanren", name), what=f"{head[name]!r} is not a number from 1.")
     options = _options(file, command, given)
     if head.get("example") in EXAMPLES:
-        options |= _example(EXAMPLES[head["example"]])
+        options |= _example(EXAMPLES[head["example"]], command)
     texts = {name: head.get(name, "") for name in TEXTS}
     texts["name"] = texts["name"] or preset_id.partition("/")[2]
     return Preset(

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import UsageError
-from ..options.contents import DATASET_FILE, PROMPTS_FILE
+from ..options.contents import CONCEPTS_FILE, DATASET_FILE, PROMPTS_FILE
 from .command_line import command_line
 from .exchange import CONFIG_NAME, exported
 
 SHELL, PROMPT = "Command line for Linux and macOS", "Command line for Windows (cmd)"
 CONFIG, DATASET, PROMPTS = "Config file (settings.toml)", "Dataset file (dataset.toml)", "Sample prompts (prompts.txt)"
+CONCEPTS = "LECO prompt file (leco.toml)"
 
 Options = Mapping[str, Any]
 Written = tuple[str, str]
@@ -61,5 +62,6 @@ KINDS: dict[str, Callable[[str, Options], Written]] = {
     PROMPT: _prompt,
     CONFIG: _file(CONFIG_NAME),
     DATASET: _file(DATASET_FILE),
+    CONCEPTS: _file(CONCEPTS_FILE),
     PROMPTS: _file(PROMPTS_FILE),
 }

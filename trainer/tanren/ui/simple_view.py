@@ -1,4 +1,4 @@
-"""The few questions of the simple view: pictures, trigger word, length; the rest of it are ordinary options.
+"""The few questions of the simple view: pictures or a concept, trigger word, length; the rest are ordinary options.
 
 Each own question stands for options: a folder of pictures becomes a dataset (`pictures.py`), the trigger word the
 caption of pictures that have none, and epochs or steps are one number with a switch. Captions stay as they are unless
@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..commands import COMMANDS
+from ..commands import PROMPTS as READS_PROMPTS
 from ..errors import Problems, UsageError
-from ..options.contents import DATASET, PROMPTS
+from ..options.contents import CONCEPTS, DATASET, PROMPTS
 from ..options.convert import from_file
 from ..paths import ANYWHERE, PathPolicy
+from . import concept_questions as concept
 from .fields import CHOICE, FLAG, INTEGER, PATH, TEXT, Field, form_options
 from .pictures import DEFAULT_REPEATS, dataset_of, recognised
 from .values import to_options, to_raw, unquoted
@@ -78,7 +81,8 @@ OWN = (
         level="basic",
     ),
 )
-OWN_NAMES = frozenset(field.name for field in OWN)
+OF_PICTURES = frozenset(field.name for field in OWN) - {"length"}
+OWN_NAMES = frozenset((*(field.name for field in OWN), *concept.NAMES))
 # The simple view in its order; names that are not OWN are options.
 SIMPLE = (
     *("pretrained_model_name_or_path", "pictures", "repeats", "output_name", "trigger", "trigger_in_captions"),
@@ -88,6 +92,7 @@ SIMPLE = (
 STANDS_FOR = {
     "train_data_dir": "pictures",
     DATASET: "pictures",
+    CONCEPTS: concept.WHAT,
     "metadata_trigger_phrase": "trigger",
     **dict.fromkeys(LENGTHS.values(), "length"),
 }
@@ -107,7 +112,13 @@ def read_form(
     own = {name: value for name, value in raw.items() if name in OWN_NAMES}
     options = to_options(command, {name: value for name, value in raw.items() if name not in OWN_NAMES}, problems)
     trigger = _text(own.get("trigger"))
-    _read_pictures(own, trigger, options, problems, policy)
+    if COMMANDS[command].reads == READS_PROMPTS:
+        concept.read_concept(own, options, problems)
+        prompts = concept.sample_prompts(options.get(CONCEPTS))
+        if prompts and _draws_samples(options):
+            options.setdefault(PROMPTS, prompts)
+    else:
+        _read_pictures(own, trigger, options, problems, policy)
     if trigger:
         options.setdefault("metadata_trigger_phrase", trigger)
         if own.get("trigger_in_captions") is True:
@@ -121,6 +132,8 @@ def read_form(
 def fill_form(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What all fields of a form show for some options; the opposite of `read_form`."""
     rest = dict(options)
+    if COMMANDS[command].reads == READS_PROMPTS:
+        return _fill_concept(command, rest)
     own: dict[str, Any] = {"pictures": "", "repeats": None, "trigger": "", "trigger_in_captions": False}
     known = recognised(rest)
     if known is not None:
@@ -141,6 +154,18 @@ def fill_form(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     raw = to_raw(command, rest)
     raw |= dict.fromkeys(LENGTHS.values())
     return raw | own
+
+
+def _fill_concept(command: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What all fields of a training without pictures show."""
+    answers = concept.recognised(options.get(CONCEPTS))
+    if answers is not None:
+        prompts = concept.sample_prompts(options.pop(CONCEPTS))
+        if _draws_samples(options) and options.get(PROMPTS) == prompts:
+            options.pop(PROMPTS)
+    steps = options.get(LENGTHS[STEPS], form_options(command)[LENGTHS[STEPS]].default)
+    raw = to_raw(command, options) | dict.fromkeys(LENGTHS.values())
+    return {**raw, **(answers or concept.USUAL), "length": steps}
 
 
 def _read_pictures(
@@ -167,7 +192,8 @@ def _read_length(command: str, own: Mapping[str, Any], options: dict[str, Any], 
     length = _whole("length", own.get("length"), problems)
     if length is None:
         return
-    unit = own.get("length_unit") or EPOCHS
+    has_epochs = COMMANDS[command].reads != READS_PROMPTS
+    unit = own.get("length_unit") or EPOCHS if has_epochs else STEPS
     if unit not in LENGTHS:
         what = f"{unit!r} is neither {EPOCHS} nor {STEPS}."
         problems.add(UsageError(where="--length_unit", what=what))

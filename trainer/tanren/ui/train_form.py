@@ -13,10 +13,13 @@ from typing import Any
 
 from ..errors import Problems, UsageError, UserError
 from ..formats.checkpoint_kind import CheckpointKind
+from ..options.contents import CONCEPTS
 from . import cards, presets
+from . import concept_questions as concept
 from .about_training import about_model, about_preset
 from .base_models import BaseModels, base_models, kind_of_base
 from .checking import Checked, check
+from .concept_card import about_concept
 from .context import Context
 from .draft import draft_text, read_draft
 from .exchange import import_text
@@ -32,6 +35,10 @@ from .settings_files import written
 from .simple_view import STANDS_FOR, fill_form, read_form
 from .trainings import (
     BASE_KIND,
+    CONCEPT,
+    GOAL,
+    GOALS,
+    LORA,
     TRAININGS,
     Training,
     apart,
@@ -74,10 +81,10 @@ class TrainForm:
         self.__dict__.pop("models", None)
 
     def training(self, raw: Raw) -> Training:
-        """The training that is meant: what the base model is decides, or what the user says where it does not tell."""
-        kind = self._base_kind(raw)
-        known = training_for(kind.family) if kind else None
-        return known or training_called(str(raw.get(BASE_KIND) or ""), self._base_name(raw))
+        """The training that is meant: the goal decides, and what the base model is, or what the user says it is."""
+        kind, goal = self._base_kind(raw), goal_of(raw)
+        known = training_for(kind.family, goal) if kind else None
+        return known or training_called(str(raw.get(BASE_KIND) or ""), self._base_name(raw), goal)
 
     def options(self, raw: Raw, problems: Problems) -> dict[str, Any]:
         """The options that the fields mean; what cannot be read goes to the problems."""
@@ -109,10 +116,10 @@ class TrainForm:
         return {**raw, BASE_MODEL: raw[BASE_MODEL] or self.models.proposed}, kept.preset
 
     def fitted(self, raw: Raw, preset: str, laid_out: str) -> tuple[dict[str, Any], str]:
-        """What the fields show after the base model led to another training, and the preset.
+        """What the fields show after the goal or the base model led to another training, and the preset.
 
         Where nothing was changed after choosing the preset, the first preset of the other training takes its place;
-        what somebody typed stays.
+        what somebody typed stays. What is trained to another end needs other numbers: its preset is taken anyway.
 
         Args:
             raw: values of the fields.
@@ -123,7 +130,8 @@ class TrainForm:
         raw = self._with_vae_of_base(raw)
         if before is None or before is after:
             return dict(raw), preset
-        if self._presets.find(preset) is None or self._changed(before, raw, preset):
+        has_own_numbers = self._presets.find(preset) is None or bool(self._changed(before, raw, preset))
+        if before.goal == after.goal and has_own_numbers:
             return {**raw, **carried(raw, before, after)}, ""
         first = self._presets.text_of(self._presets.first(after, self._base_path(raw)))
         return self.chosen_preset(raw, first), first
@@ -168,8 +176,10 @@ class TrainForm:
         problems = Problems()
         options = self.options(raw, problems)
         problems.raise_if_any()
-        command = self.training(raw).command
-        saved = presets.save(self.context.data_dir, name, command, options, replace=replace)
+        training = self.training(raw)
+        if training.goal == CONCEPT:
+            options.setdefault(CONCEPTS, concept.content_of(raw))
+        saved = presets.save(self.context.data_dir, name, training.command, options, replace=replace)
         return self._presets.text_of(saved)
 
     def delete_preset(self, text: str) -> None:
@@ -188,10 +198,13 @@ class TrainForm:
             UserError: the text is none of the known kinds, or has a syntax error.
         """
         found = import_text(self.training(raw).command, text, "The text", self._command_of_base)
-        training = training_of(found.command) or self.training(raw)
+        here = self.training(raw)
+        training = training_of(found.command) or here
+        if found.is_subject and training.goal != here.goal:
+            raw, _ = self.fitted({**raw, GOAL: training.goal}, "", here.command)
         before = self.options(raw, Problems())
         options = {**_kept(before, found.options), **merged(before, found)}
-        filled = self.usual | self._filled(training, options)
+        filled = self.usual | self._filled(training, options) | {GOAL: training.goal}
         report = import_report(found, self.context.words)
         return self._with_base(training, filled, is_named=BASE_MODEL in found.options), report
 
@@ -215,9 +228,15 @@ class TrainForm:
             is_draft: somebody did something; what the page proposed itself is proposed anew the next time.
             laid_out: command that the form shows; empty where it follows this plan anyway.
         """
-        checked, training = self._checked(raw)[0], self.training(raw)
-        changed = self._changed(training, raw, preset)
-        shown = cards.plan(checked, self.context.words, changed=changed, field_of=partial(field_of, raw))
+        (checked, options), training = self._checked(raw), self.training(raw)
+        words = self.context.words
+        shown = cards.plan(
+            checked,
+            words,
+            changed=self._changed(training, raw, preset),
+            field_of=partial(field_of, raw),
+            subject=about_concept(raw, options, checked.changes, words) if training.goal == CONCEPT else cards.NOTHING,
+        )
         return render(
             KEPT,
             draft=draft_text(raw, preset, self.usual) if is_draft else "",
@@ -266,6 +285,8 @@ class TrainForm:
     def _checked(self, raw: Raw) -> tuple[Checked, dict[str, Any]]:
         problems, training = Problems(), self.training(raw)
         options = self._options(training, raw, problems)
+        if training.goal == CONCEPT and not options.get(CONCEPTS):
+            problems.add(concept.missing(raw))
         if not options.get(NAME):
             problems.add(
                 UsageError(where=f"--{NAME}", what="The LoRA has no name yet.", fix="Type one in “Name of the LoRA”.")
@@ -275,7 +296,8 @@ class TrainForm:
         return checked, options
 
     def _options(self, training: Training, raw: Raw, problems: Problems) -> dict[str, Any]:
-        asked = {name: value for name, value in raw.items() if name not in training.hidden and name != BASE_KIND}
+        left_out = training.hidden | {GOAL, BASE_KIND}
+        asked = {name: value for name, value in raw.items() if name not in left_out}
         named = {**asked, BASE_MODEL: self.models.path(str(raw.get(BASE_MODEL) or ""))}
         return read_form(training.command, named, problems, policy=self.context.policy)
 
@@ -292,7 +314,10 @@ class TrainForm:
         # The example brings pictures and a word along; having others than those is no change of how it is trained.
         found = presets.changes(training.command, options, base)
         changed = [change.name for change in found if change.name not in presets.PERSONAL]
-        return list(dict.fromkeys(STANDS_FOR.get(name, name) for name in changed))
+        if training.goal == CONCEPT:
+            mine = options.get(CONCEPTS) or concept.content_of(raw)
+            changed += concept.changed_questions(mine, chosen.options.get(CONCEPTS))
+        return list(dict.fromkeys(name if name == CONCEPTS else STANDS_FOR.get(name, name) for name in changed))
 
     def _shown(self, raw: dict[str, Any]) -> dict[str, Any]:
         return raw | {BASE_MODEL: self.models.text(str(raw.get(BASE_MODEL) or ""))}
@@ -300,7 +325,9 @@ class TrainForm:
     def _hidden(self, raw: Raw, training: Training) -> list[str]:
         """Elements of the page that say nothing now."""
         is_told = self._base_kind(raw) is not None or not self._base_path(raw)
-        return [*hidden_elements(training), *([f"tanren-field-{BASE_KIND}"] if is_told else [])]
+        unasked = concept.unasked(raw) - training.hidden if training.goal == CONCEPT else frozenset()
+        own = [BASE_KIND] if is_told else []
+        return [*hidden_elements(training), *(f"tanren-field-{name}" for name in (*sorted(unasked), *own))]
 
     def _base_path(self, raw: Raw) -> str:
         return unquoted(self.models.path(str(raw.get(BASE_MODEL) or "")))
@@ -320,15 +347,16 @@ class TrainForm:
             return raw
         return {**raw, "vae": theirs if raw.get(BASE_MODEL) == self.models.proposed else ""}
 
-    def _command_of_base(self, path: str) -> str | None:
+    def _command_of_base(self, path: str, goal: str = LORA) -> str | None:
         kind = kind_of_base(unquoted(path), self.context.policy)
-        known = training_for(kind.family) if kind else None
+        known = training_for(kind.family, goal) if kind else None
         return known.command if known else None
 
     def _with_base(self, training: Training, raw: dict[str, Any], *, is_named: bool) -> dict[str, Any]:
         """The fields with a base model that this training can use, and its kind where the file does not tell."""
         if not is_named and self.training(raw) is not training:
-            commands = ((name, self._command_of_base(path)) for name, path in self.models.paths.items())
+            goal, paths = training.goal, self.models.paths.items()
+            commands = ((name, self._command_of_base(path, goal)) for name, path in paths)
             raw = {**raw, BASE_MODEL: next((name for name, command in commands if command == training.command), "")}
         return raw | ({BASE_KIND: training.model} if self.training(raw) is not training else {})
 
@@ -338,11 +366,19 @@ class TrainForm:
 
 
 def _kept(before: Mapping[str, Any], imported: Mapping[str, Any]) -> dict[str, Any]:
-    """What the form knows and a file does not say: the model, the name, and the pictures."""
-    names = {BASE_MODEL, NAME} | (set() if presets.PICTURES & set(imported) else presets.PICTURES)
+    """What the form knows and a file does not say: the model, the name, and the pictures or the concept."""
+    names = {BASE_MODEL, NAME} | (set() if presets.SUBJECTS & set(imported) else presets.SUBJECTS)
     return {name: value for name, value in before.items() if name in names}
+
+
+def goal_of(raw: Raw) -> str:
+    """What the form is to do; learning from pictures where it does not say."""
+    goal = raw.get(GOAL)
+    return str(goal) if goal in GOALS else LORA
 
 
 def field_of(raw: Raw, name: str) -> str:
     """The field that stands for an option: one of the form's own questions, unless the option's own field is used."""
+    if name == CONCEPTS:
+        return concept.question_of(raw)
     return name if raw.get(name) else STANDS_FOR.get(name, name)

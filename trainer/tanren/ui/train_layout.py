@@ -8,6 +8,8 @@ from typing import Any
 
 import gradio as gr
 
+from ..options.contents import CONCEPTS
+from . import concept_questions as concept
 from .base_models import MICRO_SD
 from .fields import Field
 from .form_groups import AMOUNT, ASKED_OTHERWISE, BASE_MODEL, MORE, group_id, groups
@@ -16,11 +18,12 @@ from .gradio_lines import Component, hidden_button, hidden_text, html
 from .help_card import help_card
 from .html import render
 from .simple_view import OWN
-from .trainings import BASE_KIND, KIND_FIELD, all_fields, usual_values
+from .trainings import BASE_KIND, GOAL, GOAL_FIELD, KIND_FIELD, all_fields, usual_values
 from .words import Words
 
 SIMPLE_VIEW, ALL_SETTINGS = "Simple view", "All settings"
 NAME_INFO = "What your LoRA and its files will be called."
+CONCEPTS_INFO = "This text is what is learned, instead of the questions: TOML, or the path of a .toml file."
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class TrainParts:
 
 def lay_out(words: Words) -> TrainParts:
     """Make the components, inside of whatever is open at the moment."""
-    known = {field.name: field for field in (KIND_FIELD, *OWN, *all_fields()) if field.name not in ASKED_OTHERWISE}
+    own = (GOAL_FIELD, KIND_FIELD, *OWN, *concept.OWN)
+    known = {field.name: field for field in (*own, *all_fields()) if field.name not in ASKED_OTHERWISE}
     first = {**usual_values(), BASE_MODEL: words(MICRO_SD)}
     made: dict[str, Component] = {}
     guide = html(help_card(words, is_first_time=True), elem_id="tanren-guide")
@@ -115,6 +119,7 @@ def lay_out(words: Words) -> TrainParts:
 
 def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[str, Component]) -> Component:
     """What both views show; the button that reads the lists of models anew."""
+    made[GOAL] = component(known[GOAL], first[GOAL])
     made["about_model"] = html(elem_id="tanren-about-model")
     with gr.Row(elem_classes=["tanren-with-button"]):
         made[BASE_MODEL] = gr.Dropdown(
@@ -130,6 +135,7 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
         reload = gr.Button("Read the list again", elem_id="tanren-reload", size="sm", scale=1, min_width=120)
     made[BASE_KIND] = component(known[BASE_KIND], first[BASE_KIND])
     made["pictures"] = component(known["pictures"], "")
+    _concept_questions(known, first, made)
     with gr.Row():
         made["output_name"] = component(known["output_name"], "", info=NAME_INFO, min_width=220)
         made["trigger"] = component(known["trigger"], "", min_width=220)
@@ -143,11 +149,24 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
     )
     made["about_preset"] = html(elem_id="tanren-about-preset")
     with gr.Row():
-        _make(known, AMOUNT, first, made, min_width=150)
+        _make(known, (*AMOUNT, concept.SIZE, concept.BATCH), first, made, min_width=150)
     more = gr.Accordion("More, often changed", open=False, elem_id="tanren-more", elem_classes=["tanren-group"])
     with more, gr.Column(elem_classes=["tanren-fields"]):
         _make(known, MORE, first, made)
     return reload
+
+
+def _concept_questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[str, Component]) -> None:
+    """What is asked where there are no pictures, and the text that may stand in its place."""
+    with gr.Column(elem_classes=["tanren-concept"]):
+        made[concept.ACTION] = component(known[concept.ACTION], first[concept.ACTION], at_a_glance=len(concept.ACTIONS))
+        made[concept.WHAT] = component(known[concept.WHAT], "")
+        with gr.Row():
+            _make(known, (concept.PLUS, concept.MINUS), first, made, min_width=220)
+        with gr.Row():
+            made[concept.NEUTRAL] = component(known[concept.NEUTRAL], "", min_width=220, scale=2)
+            made[concept.STRENGTH] = component(known[concept.STRENGTH], first[concept.STRENGTH], min_width=150)
+        made[CONCEPTS] = component(known[CONCEPTS], "", info=CONCEPTS_INFO)
 
 
 def _all_settings(first: Mapping[str, Any], made: dict[str, Component]) -> Component:

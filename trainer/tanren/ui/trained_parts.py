@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..options.leco import LecoOptions
 from ..options.network import NetworkOptions
 from ..options.optimizer import OptimizerOptions
 from ..options.sdxl import SdxlOptions
@@ -35,6 +36,8 @@ def trained_parts(settings: Settings, training: Mapping[str, Any]) -> tuple[Text
         if training[key]:
             learning_rates = training["text_encoder_lrs"] if name.template == SEVERAL else [training[f"{key}_lr"]]
             sentences.append(_learning(name, learning_rates, training[f"{key}_layers"], rates.chosen))
+        elif key != "unet" and LecoOptions in settings:
+            sentences.append(text("{part}: not trained, because LECO changes the U-Net only", part=name))
         elif only_other[key]:
             sentences.append(text("{part}: not trained, as chosen", part=name))
         else:

@@ -1,7 +1,7 @@
-"""The trainings the form knows: which command trains which base model, and which fields it asks for.
+"""The trainings the form knows: which command trains which base model to what end, and which fields it asks for.
 
-The form holds the fields of all of them. What the base model is decides which training is meant; the fields that this
-training does not ask for are hidden and say nothing.
+The form holds the fields of all of them. The goal and the kind of the base model decide which training is meant; the
+fields that this training does not ask for are hidden and say nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ from itertools import pairwise
 from typing import Any
 
 from ..commands import COMMANDS
+from ..options.spec import Refuses
 from ..vram import GIB
+from . import concept_questions
 from .fields import CHOICE, Field, fields, form_options
-from .simple_view import fill_form
+from .simple_view import OF_PICTURES, fill_form
 
-BASE_KIND = "base_kind"
+GOAL, BASE_KIND = "goal", "base_kind"
+LORA, CONCEPT = "Learn from pictures (LoRA)", "Change a concept, without pictures (LECO)"
 AS_NAMED = "as its name says"
+# Questions of their own that trainings of a goal ask; the others' are hidden.
+QUESTIONS = {LORA: OF_PICTURES, CONCEPT: frozenset(concept_questions.NAMES)}
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Training:
         command: key of COMMANDS.
         model: the kind of its base models, for people.
         presets: ids of the presets a form begins with, by the least gigabytes of the GPU; the last one serves any.
+        goal: what is done with it, for people.
         named: how names of such models look; only asked where a file does not say what it is.
         apart: options that several fields of this training ask for one by one.
         without: further options that mean nothing for it.
@@ -38,6 +44,7 @@ class Training:
     command: str
     model: str
     presets: Mapping[int, str]
+    goal: str = LORA
     named: str = ""
     apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     without: tuple[str, ...] = ()
@@ -50,14 +57,21 @@ class Training:
     @property
     def hidden(self) -> frozenset[str]:
         """Names of the fields that are not asked for."""
-        asked = set(form_options(self.command)) - set(self.without) - set(self.apart)
-        return frozenset(one.name for one in all_fields() if one.name not in asked)
+        asked = set(form_options(self.command)) - set(self.without) - set(self.apart) - _refused(self.command)
+        others = frozenset().union(*QUESTIONS.values()) - QUESTIONS[self.goal]
+        return frozenset(one.name for one in all_fields() if one.name not in asked) | others
 
     def preset_for(self, gpu_bytes: int) -> str:
         """The preset to begin with on a GPU of this size; 0 where it is not known."""
         return next(preset for least, preset in self.presets.items() if gpu_bytes >= least * GIB or not least)
 
 
+SDXL_NAMES = r"xl|pony|illustrious|noob|animagine"
+# Only the U-Net learns, and a run is one epoch.
+NOT_FOR_CONCEPTS = (
+    *("network_train_unet_only", "network_train_text_encoder_only", "text_encoder_lr", "sample_every_n_epochs"),
+    *("initial_epoch", "metadata_trigger_phrase"),
+)
 # GPUs give a little less than their number.
 TRAININGS = (
     Training("train_network", "Stable Diffusion 1 and 2", {0: "built-in/character-8gb"}),
@@ -65,10 +79,36 @@ TRAININGS = (
         "sdxl_train_network",
         "Stable Diffusion XL (SDXL)",
         {15: "built-in/sdxl-16gb", 11: "built-in/sdxl-12gb", 0: "built-in/sdxl-8gb"},
-        named=r"xl|pony|illustrious|noob|animagine",
+        named=SDXL_NAMES,
         apart={"text_encoder_lr": ("text_encoder_lr1", "text_encoder_lr2")},
         without=("v2", "clip_skip"),
     ),
+    Training(
+        "train_leco",
+        "Stable Diffusion 1 and 2",
+        {0: "built-in/leco-8gb"},
+        goal=CONCEPT,
+        without=NOT_FOR_CONCEPTS,
+    ),
+    Training(
+        "sdxl_train_leco",
+        "Stable Diffusion XL (SDXL)",
+        {15: "built-in/leco-sdxl-16gb", 11: "built-in/leco-sdxl-12gb", 0: "built-in/leco-sdxl-8gb"},
+        goal=CONCEPT,
+        named=SDXL_NAMES,
+        without=("v2", "clip_skip", *NOT_FOR_CONCEPTS),
+    ),
+)
+GOALS = tuple(dict.fromkeys(training.goal for training in TRAININGS))
+GOAL_FIELD = Field(
+    name=GOAL,
+    group="Simple view",
+    label="What to do",
+    help="",
+    kind=CHOICE,
+    choices=GOALS,
+    default=LORA,
+    level="basic",
 )
 # Asked only where the file of the base model does not say what it is.
 KIND_FIELD = Field(
@@ -77,7 +117,7 @@ KIND_FIELD = Field(
     label="Kind of this base model",
     help="Its file does not tell before it is loaded. Choose the kind when its name misleads.",
     kind=CHOICE,
-    choices=(AS_NAMED, *(training.model for training in TRAININGS)),
+    choices=(AS_NAMED, *dict.fromkeys(training.model for training in TRAININGS)),
     default=AS_NAMED,
     level="basic",
 )
@@ -88,21 +128,35 @@ def training_of(command: str) -> Training | None:
     return next((training for training in TRAININGS if training.command == command), None)
 
 
-def training_for(family: str) -> Training | None:
+def training_for(family: str, goal: str = LORA) -> Training | None:
     """The training for a kind of checkpoint."""
-    return next((training for training in TRAININGS if family in training.bases), None)
+    return next((one for one in TRAININGS if family in one.bases and one.goal == goal), None)
 
 
-def training_called(model: str, name: str) -> Training:
+def training_called(model: str, name: str, goal: str = LORA) -> Training:
     """The training for a base model whose file does not say what it is.
 
     Args:
         model: the choice in `KIND_FIELD`.
         name: of the model, which decides where nothing was chosen.
+        goal: what is done with it.
     """
-    chosen = next((training for training in TRAININGS if training.model == model), None)
-    by_name = (one for one in TRAININGS if one.named and re.search(one.named, name, re.IGNORECASE))
-    return chosen or next(by_name, TRAININGS[0])
+    fitting = [training for training in TRAININGS if training.goal == goal]
+    chosen = next((training for training in fitting if training.model == model), None)
+    by_name = (one for one in fitting if one.named and re.search(one.named, name, re.IGNORECASE))
+    return chosen or next(by_name, fitting[0])
+
+
+def with_goal(command: str, goal: str) -> str:
+    """The command that does something else with the same kind of base model."""
+    known = training_of(command)
+    return next((one.command for one in TRAININGS if known and one.model == known.model and one.goal == goal), command)
+
+
+def _refused(command: str) -> set[str]:
+    """Options that a command knows and that change nothing for what it trains."""
+    rules = (rule for group in COMMANDS[command].groups for rule in getattr(group, "rules", ()))
+    return {rule.option for rule in rules if isinstance(rule, Refuses)}
 
 
 @cache
@@ -125,7 +179,7 @@ def all_fields() -> tuple[Field, ...]:
 
 def usual_values() -> dict[str, Any]:
     """What all fields hold when nobody did anything."""
-    raw: dict[str, Any] = {BASE_KIND: AS_NAMED}
+    raw: dict[str, Any] = {GOAL: LORA, BASE_KIND: AS_NAMED}
     for training in reversed(TRAININGS):
         raw |= fill_form(training.command, {})
     return raw
