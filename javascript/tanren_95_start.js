@@ -7,6 +7,7 @@
   const PATIENCE = 10000;
   const JOBS_TAB = "tanren-tab-jobs";
   const LORAS_TAB = "tanren-tab-loras";
+  const DATA_TAB = "tanren-tab-data";
   const TRAIN_TAB = "tanren-tab-train";
   const byId = (id) => document.getElementById(id);
   let timer = null;
@@ -52,6 +53,12 @@
     press(innerTabButton(LORAS_TAB));
   };
 
+  /** Open the tab of pictures and captions, from wherever on the page. */
+  tanren.openDataTab = function () {
+    press(outerTabButton());
+    press(innerTabButton(DATA_TAB));
+  };
+
   /** Open the train form. */
   tanren.openTrainTab = function () {
     press(innerTabButton(TRAIN_TAB));
@@ -67,6 +74,8 @@
     if (library && tanren.openLibrary) tanren.openLibrary(library);
     const lora = byId("tanren-lora");
     if (lora) tanren.lora.fill(lora);
+    const data = byId("tanren-data");
+    if (data) tanren.data.fill(data);
     const environment = byId("tanren-environment");
     if (environment) tanren.openEnvironment(environment);
     const cache = byId("tanren-cache");

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gradio as gr
 
-from . import environment_tab, jobs_tab, lora_tab
+from . import data_tab, environment_tab, jobs_tab, lora_tab
 from .context import Context
 from .gradio_lines import blocks, html, keep_out_of_host_config, translate, translate_choices
 from .html import render
 from .train_tab import TrainTab
 
 TRAIN, JOBS, ENVIRONMENT = "tanren-tab-train", "tanren-tab-jobs", "tanren-tab-environment"
-LORAS = "tanren-tab-loras"
+LORAS, DATA = "tanren-tab-loras", "tanren-tab-data"
 
 
 def build(context: Context) -> gr.Blocks:
@@ -26,6 +26,8 @@ def build(context: Context) -> gr.Blocks:
                 train = TrainTab(context)
             with gr.Tab("Training jobs", id=JOBS, elem_id=JOBS):
                 jobs_tab.build(context.words)
+            with gr.Tab("Pictures and captions", id=DATA, elem_id=DATA):
+                data_tab.build(context.words)
             with gr.Tab("LoRA files", id=LORAS, elem_id=LORAS):
                 lora_tab.build(context.words)
             with gr.Tab("Trainer environment", id=ENVIRONMENT, elem_id=ENVIRONMENT):

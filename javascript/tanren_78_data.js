@@ -1,0 +1,257 @@
+/* The tab of pictures and captions: the folder, what is odd about it, the gallery, the editor, the tools. */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+  const t = tanren.t;
+  const el = tanren.el;
+
+  tanren.data = tanren.data || {};
+
+  const WHILE_READING = 600;
+  const ELSE = 5000;
+  let view = null;
+
+  /** Fill the container of the tab; a second call for the same one changes nothing. */
+  tanren.data.fill = function (container) {
+    if (view && view.container === container && container.contains(view.root)) return;
+    tanren.leaveProse(container);
+    if (view) view.close();
+    view = new View(container);
+  };
+
+  /** Show a folder in the tab. */
+  tanren.data.open = function (folder) {
+    tanren.openDataTab();
+    if (view) view.look(folder);
+    else tanren.memory.set("data.folder", folder);
+  };
+
+  class View {
+    constructor(container) {
+      this.container = container;
+      this.folder = "";
+      this.version = -1;
+      this.filter = {};
+      this.build();
+      this.poller = tanren.makePoller({ work: () => this.work(), pause: () => this.pause(), onTrouble: (trouble) => this.showTrouble(trouble) });
+      this.drawing = new ResizeObserver(() => this.poller.wake());
+      this.drawing.observe(container);
+    }
+
+    build() {
+      this.builtWith = tanren.wordsVersion;
+      this.place = this.makePlace();
+      this.trouble = el("div", { role: "status", "aria-live": "polite" });
+      this.overview = tanren.data.makeOverview({ onFilter: (change) => this.choose(change), onFolder: (folder) => this.look(folder) });
+      this.tags = tanren.data.makeTags({ ask: () => this.askTags(), onFilter: (change) => this.choose(change) });
+      this.grid = tanren.data.makeGrid({
+        ask: (offset, count) => this.ask("rows", { filter: JSON.stringify(this.filter), offset, count }),
+        fill: (row) => this.cell(row),
+        onOpen: (row) => this.editor.open(row),
+        onTrouble: (error) => this.show(error),
+      });
+      this.editor = tanren.data.makeEditor({
+        address: (row, side) => this.address(row, side),
+        ask: (row) => this.ask("one", { path: row.path }),
+        write: (row, text, stamp) => tanren.ask("data/caption", { ...this.question(), path: row.path, text, stamp }),
+        onMove: (step) => this.move(step),
+        onSaved: (row) => this.saved(row),
+        onClose: () => this.grid.select(this.grid.selected, true),
+        suggest: (typed) => this.tags.suggest(typed),
+      });
+      this.search = this.makeSearch();
+      this.tools = tanren.data.makeTools({ question: () => ({ ...this.question(), filter: this.filter }), onDone: () => this.changed(), chosen: () => this.grid.total });
+      const gallery = el("div", { class: "tn-data-gallery" }, this.search, this.grid.root);
+      this.middle = el("div", { class: "tn-data-middle" }, this.tags.root, gallery);
+      this.parts = el("div", { class: "tn-data-parts" }, this.overview.root, this.editor.root, this.middle, this.tools.root);
+      tanren.setShown(this.parts, false);
+      this.root = el("div", { class: "tanren-sheet tn-data", id: "tanren-data-view" }, this.place, this.trouble, this.parts);
+      this.container.replaceChildren(this.root);
+      const remembered = tanren.memory.get("data.folder");
+      if (remembered && !this.folder) {
+        this.path.value = remembered;
+        this.look(remembered);
+      } else if (this.folder) this.look(this.folder);
+    }
+
+    makePlace() {
+      const settings = { type: "text", id: "tanren-data-folder", placeholder: t("Folder of your pictures"), "aria-label": t("Folder of your pictures"), list: "tn-data-folders", spellcheck: "false" };
+      this.path = el("input", settings);
+      this.places = el("datalist", { id: "tn-data-folders" });
+      this.resolution = el("input", { type: "text", id: "tanren-data-resolution", value: tanren.memory.get("data.resolution") || "512", size: "9", inputmode: "numeric", on: { change: () => this.lookAgain() } });
+      this.trigger = el("input", { type: "text", id: "tanren-data-trigger", value: tanren.memory.get("data.trigger") || "", size: "14", on: { change: () => this.lookAgain() } });
+      const form = el(
+        "form",
+        { class: "tn-data-place", on: { submit: (event) => (event.preventDefault(), this.look(this.path.value)) } },
+        el("div", { class: "tn-data-path" }, this.path, this.places),
+        el("label", {}, t("Resolution"), " ", this.resolution),
+        el("label", {}, t("Trigger word"), " ", this.trigger),
+        el("button", { type: "submit", class: "tn-button tn-main", id: "tanren-data-look" }, t("Look")),
+      );
+      return form;
+    }
+
+    makeSearch() {
+      this.words = el("input", { type: "search", id: "tanren-data-words", placeholder: t("Search: cat -dog, or hat and not (smile or *hair)"), "aria-label": t("Search in captions"), on: { input: () => this.searchSoon() } });
+      this.chosen = el("div", { class: "tn-chips", role: "status" });
+      return el("div", { class: "tn-data-search" }, this.words, this.chosen);
+    }
+
+    searchSoon() {
+      window.clearTimeout(this.timer);
+      this.timer = window.setTimeout(() => this.choose({ words: this.words.value.trim() }), 250);
+    }
+
+    close() {
+      this.poller.stop();
+      this.drawing.disconnect();
+    }
+
+    question() {
+      const wanted = { resolution: this.resolution.value.trim(), trigger: this.trigger.value.trim() };
+      return { folder: this.folder, view: JSON.stringify(wanted) };
+    }
+
+    ask(what, more = {}) {
+      return tanren.ask(`data/${what}?` + new URLSearchParams({ ...this.question(), ...more }).toString());
+    }
+
+    address(row, side) {
+      return tanren.address("data/picture?" + new URLSearchParams({ path: row.path, side, v: row.version }).toString());
+    }
+
+    lookAgain() {
+      tanren.memory.set("data.resolution", this.resolution.value.trim());
+      tanren.memory.set("data.trigger", this.trigger.value.trim());
+      if (this.folder) this.look(this.folder);
+    }
+
+    /** Look at a folder: from here on its state is asked for again and again. */
+    look(folder) {
+      const isOther = folder !== this.folder;
+      this.folder = folder.trim();
+      this.path.value = this.folder;
+      tanren.memory.set("data.folder", this.folder || null);
+      this.version = -1;
+      if (isOther) {
+        this.filter = {};
+        this.words.value = "";
+        this.grid.forget();
+      }
+      tanren.setShown(this.parts, false);
+      this.poller.wake();
+    }
+
+    async work() {
+      if (!tanren.isDrawn(this.container)) return;
+      await tanren.know();
+      if (this.builtWith !== tanren.wordsVersion) this.build();
+      if (!this.folder) return;
+      const { folder } = this;
+      let state;
+      try {
+        state = await this.ask("overview");
+      } catch (error) {
+        if (!(error instanceof tanren.Refused)) throw error;
+        this.progress = null;
+        this.show(error);
+        tanren.setShown(this.parts, false);
+        return;
+      }
+      if (folder !== this.folder) return;
+      this.show(null);
+      this.take(state);
+    }
+
+    pause() {
+      if (!this.folder || !tanren.isDrawn(this.container)) return null;
+      return this.progress && this.progress.phase !== "done" ? WHILE_READING : ELSE;
+    }
+
+    take(state) {
+      this.progress = state.progress;
+      tanren.setShown(this.parts, true);
+      this.overview.update(state, this.filter);
+      this.tools.update();
+      if (state.problem) this.trouble.replaceChildren(tanren.problemCard(state.problem));
+      if (state.version === this.version) return;
+      this.version = state.version;
+      this.grid.refresh();
+      this.tags.refresh();
+      this.showChosen();
+    }
+
+    /** Change the filter; a value of null or nothing takes a part of it away. */
+    choose(change) {
+      this.filter = Object.fromEntries(Object.entries({ ...this.filter, ...change }).filter(([, value]) => value && value.length !== 0));
+      this.grid.root.scrollTop = 0;
+      this.grid.select(-1);
+      this.grid.refresh();
+      this.tags.refresh();
+      this.overview.mark(this.filter);
+      this.showChosen();
+      this.tools.update();
+    }
+
+    showChosen() {
+      const off = (label, change) => tanren.button(`${label} ×`, () => this.choose(change), { class: "tn-button tn-small", title: t("Take this filter away") });
+      const without = (list, tag) => list.filter((one) => one !== tag);
+      const { flag, part, tag = [], without: away = [] } = this.filter;
+      const chips = [
+        ...(flag ? [off(this.overview.labelOf(flag), { flag: null })] : []),
+        ...(part ? [off(part.split(/[\\/]/).pop(), { part: null })] : []),
+        ...tag.map((one) => off(one, { tag: without(tag, one) })),
+        ...away.map((one) => off(t("without {tag}", { tag: one }), { without: without(away, one) })),
+      ];
+      this.chosen.replaceChildren(...chips);
+    }
+
+    askTags() {
+      return this.ask("tags", { filter: JSON.stringify(this.filter) });
+    }
+
+    cell(row) {
+      const picture = row.flags.includes("unusable")
+        ? el("div", { class: "tn-cell-none" }, tanren.symbol("failed"), t("cannot be used"))
+        : el("img", { class: "tn-cell-picture", loading: "lazy", alt: "", src: this.address(row, 160) });
+      const caption = row.has_caption ? row.caption : t("no caption");
+      return [
+        picture,
+        el("span", { class: "tn-cell-name", title: row.name }, row.name),
+        el("span", { class: row.has_caption ? "tn-cell-caption" : "tn-cell-caption tn-cell-missing", title: caption }, caption),
+        row.marks.length ? el("span", { class: "tn-cell-marks", title: row.marks.join(", ") }, row.marks.join(", ")) : null,
+      ].filter(Boolean);
+    }
+
+    async move(step) {
+      const place = this.grid.selected + step;
+      const row = await this.grid.fetchRow(place);
+      if (!row) return;
+      this.grid.select(place);
+      this.editor.open(row);
+    }
+
+    saved(row) {
+      const place = this.grid.selected;
+      const known = this.grid.rowAt(place);
+      if (known && known.path === row.path) this.grid.replace(place, row);
+      this.tools.update();
+      this.poller.wake();
+    }
+
+    /** Files were changed: ask anew. */
+    changed() {
+      this.version = -1;
+      this.poller.wake();
+    }
+
+    show(error) {
+      const parts = error ? [tanren.problemCard(tanren.problemOf(error))] : [];
+      if (parts.length || this.trouble.childNodes.length) this.trouble.replaceChildren(...parts);
+    }
+
+    showTrouble(trouble) {
+      this.show(trouble ? trouble.error : null);
+    }
+  }
+})();

@@ -1,0 +1,177 @@
+/* A grid of pictures of which only those in sight are in the page, so that a folder may have any number of them. */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+  const t = tanren.t;
+  const el = tanren.el;
+
+  tanren.data = tanren.data || {};
+
+  const CELL_WIDTH = 168;
+  const CELL_HEIGHT = 226;
+  const PAGE = 60;
+  // Rows above and below what is seen, so that slow scrolling meets no empty cells.
+  const SPARE_ROWS = 2;
+
+  /**
+   * @param {Object} settings
+   * @param {(offset: number, count: number) => Promise<{total: number, rows: Object[]}>} settings.ask
+   * @param {(row: Object, place: number) => Node[]} settings.fill what a cell shows
+   * @param {(row: Object, place: number) => void} settings.onOpen a picture was chosen
+   * @param {(error: Error) => void} settings.onTrouble
+   */
+  tanren.data.makeGrid = (settings) => new Grid(settings);
+
+  class Grid {
+    constructor({ ask, fill, onOpen, onTrouble }) {
+      Object.assign(this, { ask, fill, onOpen, onTrouble });
+      this.inner = el("div", { class: "tn-grid-inner" });
+      this.empty = el("p", { class: "tn-nothing" }, t("No pictures here."));
+      this.root = el(
+        "div",
+        { class: "tn-grid", tabindex: "0", role: "listbox", "aria-label": t("Pictures"), on: { scroll: () => this.draw(), keydown: (event) => this.onKey(event) } },
+        this.inner,
+        this.empty,
+      );
+      this.forget();
+      this.sizes = new ResizeObserver(() => this.draw());
+      this.sizes.observe(this.root);
+    }
+
+    /** Throw away what was asked for and begin again, at the same place. */
+    refresh() {
+      this.turn += 1;
+      this.pages = new Map();
+      this.askPage(0);
+    }
+
+    forget() {
+      this.turn = (this.turn || 0) + 1;
+      this.pages = new Map();
+      this.cells = new Map();
+      this.total = 0;
+      this.selected = -1;
+      this.isKnown = false;
+      this.inner.replaceChildren();
+      tanren.setShown(this.empty, false);
+    }
+
+    /** The row at a place; null while it is not known. */
+    rowAt(place) {
+      const page = this.pages.get(Math.floor(place / PAGE));
+      return Array.isArray(page) ? page[place % PAGE] || null : null;
+    }
+
+    /** The row at a place, asked for when it is not known yet. */
+    async fetchRow(place) {
+      if (place < 0 || place >= this.total) return null;
+      await this.askPage(Math.floor(place / PAGE));
+      return this.rowAt(place);
+    }
+
+    /** Put a changed row into its place. */
+    replace(place, row) {
+      const page = this.pages.get(Math.floor(place / PAGE));
+      if (!Array.isArray(page)) return;
+      page[place % PAGE] = row;
+      const cell = this.cells.get(place);
+      if (cell) this.fillCell(cell, place);
+    }
+
+    select(place, isFocused = false) {
+      const before = this.cells.get(this.selected);
+      if (before) tanren.setAttribute(before, "aria-selected", "false");
+      this.selected = place;
+      if (place < 0) return;
+      const top = Math.floor(place / this.columns()) * CELL_HEIGHT;
+      const { scrollTop, clientHeight } = this.root;
+      if (top < scrollTop) this.root.scrollTop = top;
+      else if (top + CELL_HEIGHT > scrollTop + clientHeight) this.root.scrollTop = top + CELL_HEIGHT - clientHeight;
+      this.draw();
+      const cell = this.cells.get(place);
+      if (!cell) return;
+      tanren.setAttribute(cell, "aria-selected", "true");
+      tanren.setAttribute(this.root, "aria-activedescendant", cell.id);
+      if (isFocused) this.root.focus({ preventScroll: true });
+    }
+
+    columns() {
+      return Math.max(1, Math.floor(this.root.clientWidth / CELL_WIDTH));
+    }
+
+    async askPage(number) {
+      const known = this.pages.get(number);
+      if (known) return known;
+      const turn = this.turn;
+      const answer = this.ask(number * PAGE, PAGE);
+      this.pages.set(number, answer);
+      try {
+        const { total, rows } = await answer;
+        if (turn !== this.turn) return null;
+        this.pages.set(number, rows);
+        this.total = total;
+        this.isKnown = true;
+        this.draw(number);
+      } catch (error) {
+        if (turn === this.turn) this.pages.delete(number);
+        this.onTrouble(error);
+      }
+      return null;
+    }
+
+    /** Bring the cells in line with what is in sight; `fresh` is a page that just came. */
+    draw(fresh = null) {
+      tanren.setShown(this.empty, this.isKnown && this.total === 0);
+      const columns = this.columns();
+      const height = `${Math.ceil(this.total / columns) * CELL_HEIGHT}px`;
+      if (this.inner.style.height !== height) this.inner.style.height = height;
+      const first = Math.max(0, Math.floor(this.root.scrollTop / CELL_HEIGHT) - SPARE_ROWS) * columns;
+      const rows = Math.ceil(this.root.clientHeight / CELL_HEIGHT) + 2 * SPARE_ROWS + 1;
+      const end = this.root.clientHeight ? Math.min(this.total, first + rows * columns) : 0;
+      for (const [place, cell] of this.cells) {
+        if (place >= first && place < end) continue;
+        cell.remove();
+        this.cells.delete(place);
+      }
+      for (let place = first; place < end; place += 1) this.drawCell(place, columns, fresh);
+    }
+
+    drawCell(place, columns, fresh) {
+      let cell = this.cells.get(place);
+      const isNew = !cell;
+      if (isNew) {
+        cell = el("div", { class: "tn-cell", role: "option", id: `tn-cell-${place}`, on: { click: () => this.open(place) } });
+        this.cells.set(place, cell);
+        this.inner.append(cell);
+      }
+      cell.style.left = `${((place % columns) * 100) / columns}%`;
+      cell.style.width = `${100 / columns}%`;
+      cell.style.top = `${Math.floor(place / columns) * CELL_HEIGHT}px`;
+      if (isNew || Math.floor(place / PAGE) === fresh) this.fillCell(cell, place);
+    }
+
+    fillCell(cell, place) {
+      const row = this.rowAt(place);
+      tanren.setAttribute(cell, "aria-selected", String(place === this.selected));
+      tanren.setAttribute(cell, "data-path", row ? row.path : null);
+      cell.replaceChildren(...(row ? this.fill(row, place) : []));
+      if (!row) this.askPage(Math.floor(place / PAGE));
+    }
+
+    open(place) {
+      this.select(place);
+      const row = this.rowAt(place);
+      if (row) this.onOpen(row, place);
+    }
+
+    onKey(event) {
+      const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns(), ArrowDown: this.columns(), Home: -Infinity, End: Infinity };
+      if (event.key === "Enter" && this.selected >= 0) this.open(this.selected);
+      else if (event.key in steps && this.total) {
+        const wanted = Math.max(0, this.selected) + (this.selected < 0 ? 0 : steps[event.key]);
+        this.select(Math.min(this.total - 1, Math.max(0, wanted)));
+      } else return;
+      event.preventDefault();
+    }
+  }
+})();

@@ -1,0 +1,74 @@
+/* What was changed in a folder, and the way back and forth; it outlives the page and the program. */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+  const t = tanren.t;
+  const el = tanren.el;
+
+  tanren.data = tanren.data || {};
+
+  const SHOWN = 30;
+
+  /**
+   * @param {Object} settings
+   * @param {() => string} settings.folder
+   * @param {() => void} settings.onDone files were changed
+   */
+  tanren.data.makeHistory = (settings) => new History(settings);
+
+  class History {
+    constructor({ folder, onDone }) {
+      this.folder = folder;
+      this.onDone = onDone;
+      this.list = el("ul", { class: "tn-history", id: "tanren-data-history" });
+      this.problem = el("div", {});
+      this.undoButton = tanren.button(t("Undo"), () => this.act("undo", null), { id: "tanren-data-undo" });
+      this.redoButton = tanren.button(t("Redo"), () => this.act("redo", null), { id: "tanren-data-redo" });
+      const summary = el("summary", {}, t("Changes made here"));
+      this.details = el("details", { open: true }, summary, this.list);
+      this.root = el("div", { class: "tn-data-history" }, el("div", { class: "tn-buttons" }, this.undoButton, this.redoButton), this.problem, this.details);
+      tanren.setShown(this.root, false);
+    }
+
+    async refresh() {
+      const folder = this.folder();
+      if (!folder) return;
+      let answer;
+      try {
+        answer = await tanren.ask("data/history?" + new URLSearchParams({ folder }).toString());
+      } catch (error) {
+        return;
+      }
+      if (folder === this.folder()) this.show(answer);
+    }
+
+    show({ operations, can_undo: canUndo, can_redo: canRedo }) {
+      tanren.setShown(this.root, operations.length);
+      this.undoButton.disabled = !canUndo || !tanren.mayWrite();
+      this.redoButton.disabled = !canRedo || !tanren.mayWrite();
+      const key = JSON.stringify(operations);
+      if (key === this.shown) return;
+      this.shown = key;
+      const row = (one) => {
+        const said = [tanren.moment(one.time), one.files, one.state].filter(Boolean).join(" · ");
+        const undo = one.can_undo && tanren.button(t("Undo this"), () => this.act("undo", one.number), { class: "tn-button tn-small" });
+        return el("li", { "data-state": one.is_undone ? "undone" : "done" }, el("span", {}, el("strong", {}, one.title), " ", el("span", { class: "tn-soft" }, said)), undo || null);
+      };
+      this.list.replaceChildren(...operations.slice(0, SHOWN).map(row));
+    }
+
+    async act(what, number, leaveChanged = false) {
+      this.problem.replaceChildren();
+      try {
+        await tanren.ask(`data/${what}`, { folder: this.folder(), number, leave_changed: leaveChanged });
+      } catch (error) {
+        const problem = tanren.problemOf(error);
+        // Some of the files were changed by others since; the rest can be brought back all the same.
+        const others = problem.code === 8 && !leaveChanged && tanren.button(t("Leave those files, do the others"), () => this.act(what, number, true));
+        this.problem.replaceChildren(tanren.problemCard(problem, others ? [others] : []));
+      }
+      await this.refresh();
+      this.onDone();
+    }
+  }
+})();

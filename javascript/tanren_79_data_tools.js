@@ -1,0 +1,216 @@
+/* The tools for pictures and captions, each with its questions, a look at what would change, and the way back. */
+(function () {
+  "use strict";
+  const tanren = window.tanren;
+  const t = tanren.t;
+  const el = tanren.el;
+
+  tanren.data = tanren.data || {};
+
+  const WHILE_WORKING = 500;
+  const LIVE_PAUSE = 350;
+
+  /**
+   * @param {Object} settings
+   * @param {() => Object} settings.question folder, view and filter of the pictures that are shown
+   * @param {() => number} settings.chosen how many these are
+   * @param {() => void} settings.onDone files were changed
+   */
+  tanren.data.makeTools = (settings) => new Tools(settings);
+
+  class Tools {
+    constructor({ question, chosen, onDone }) {
+      this.question = question;
+      this.chosen = chosen;
+      this.onDone = onDone;
+      this.tool = null;
+      this.buttons = el("div", { class: "tn-tool-buttons" });
+      this.form = el("div", { class: "tn-tool", id: "tanren-data-tool" });
+      this.work = el("div", { class: "tn-tool-work", role: "status", "aria-live": "polite" });
+      this.history = tanren.data.makeHistory({ folder: () => this.question().folder, onDone });
+      this.root = el("section", { class: "tn-data-tools", "aria-label": t("Tools") }, el("h3", {}, t("Tools")), this.buttons, this.form, this.work, this.history.root);
+      this.groups = null;
+    }
+
+    /** The pictures that are chosen may be others now. */
+    update() {
+      if (!this.groups) this.load();
+      if (this.tool) this.tool.count(this.chosen());
+      this.history.refresh();
+    }
+
+    async load() {
+      this.groups = [];
+      try {
+        this.groups = (await tanren.ask("data/tools")).groups;
+      } catch (error) {
+        this.groups = null;
+        return;
+      }
+      const group = ({ title, tools }) => {
+        const press = (tool) => tanren.button(tool.title, () => this.open(tool), { class: "tn-button tn-small", title: tool.about, data: { tool: tool.name } });
+        return el("div", { class: "tn-tool-group" }, el("span", { class: "tn-soft" }, title), ...tools.map(press));
+      };
+      this.buttons.replaceChildren(...this.groups.map(group));
+      this.follow();
+    }
+
+    open(tool) {
+      const isSame = this.tool && this.tool.tool.name === tool.name;
+      this.buttons.querySelectorAll("[data-tool]").forEach((button) => tanren.setAttribute(button, "aria-pressed", String(!isSame && button.dataset.tool === tool.name)));
+      this.tool = isSame ? null : new ToolForm(tool, { question: () => this.question(), onStarted: () => this.follow() });
+      this.form.replaceChildren(...(this.tool ? [this.tool.root] : []));
+      if (this.tool) {
+        this.tool.count(this.chosen());
+        this.tool.focus();
+      }
+    }
+
+    /** Show the work under way until it has ended. */
+    async follow() {
+      if (this.isFollowing) return;
+      this.isFollowing = true;
+      let wasWorking = false;
+      try {
+        for (;;) {
+          const state = await tanren.ask("data/work");
+          this.showWork(state);
+          if (!state.is_working) {
+            if (wasWorking) this.onDone();
+            break;
+          }
+          wasWorking = true;
+          await new Promise((resolve) => window.setTimeout(resolve, WHILE_WORKING));
+        }
+      } catch (error) {
+        this.work.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
+      }
+      this.isFollowing = false;
+    }
+
+    showWork(state) {
+      if (!state.title) return this.work.replaceChildren();
+      const said = [el("p", {}, el("strong", {}, state.title), " ", state.said)];
+      if (state.is_working) {
+        const bar = el("progress", state.total ? { max: state.total, value: state.done, "aria-label": state.title } : { "aria-label": state.title });
+        said.push(bar, tanren.button(t("Stop"), () => tanren.ask("data/work/stop", {}), { class: "tn-button tn-small" }));
+      }
+      if (state.problem) said.push(tanren.problemCard(state.problem));
+      state.notes.forEach((what) => said.push(el("p", { class: "tn-soft" }, what)));
+      this.work.replaceChildren(...said);
+      return null;
+    }
+  }
+
+  /** The questions of one tool. */
+  class ToolForm {
+    constructor(tool, { question, onStarted }) {
+      this.tool = tool;
+      this.question = question;
+      this.onStarted = onStarted;
+      this.inputs = new Map();
+      const fields = tool.fields.map((field) => this.field(field));
+      this.counted = el("p", { class: "tn-soft" });
+      this.outcome = el("div", { class: "tn-tool-outcome", "aria-live": "polite" });
+      this.go = el("button", { type: "submit", class: "tn-button tn-main" }, tool.go);
+      const look = tool.has_preview && tanren.button(t("Show what would change"), () => this.preview());
+      const buttons = el("div", { class: "tn-buttons" }, look || null, this.go);
+      const form = el("form", { on: { submit: (event) => (event.preventDefault(), this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), this.counted, buttons);
+      this.sample = el("div", { class: "tn-tool-sample" });
+      this.root = el("div", { class: "tn-card", data: { form: tool.name } }, el("h3", { tabindex: "-1" }, tool.title), el("p", { class: "tn-soft" }, tool.about), ...(tool.missing ? [tanren.problemCard(tool.missing, [], "warning")] : []), form, this.sample, this.outcome);
+      this.go.disabled = Boolean(tool.missing) || !tanren.mayWrite();
+      this.changed();
+    }
+
+    field({ name, label, kind, value, choices, help, minimum, maximum, step }) {
+      const id = `tanren-tool-${this.tool.name}-${name}`;
+      const about = help ? el("span", { class: "tn-keys", id: `${id}-help` }, help) : null;
+      const common = { id, name, "aria-describedby": help ? `${id}-help` : null };
+      let input;
+      if (kind === "choice") input = el("select", common, ...choices.map(([key, text]) => el("option", { value: key, selected: key === value }, text)));
+      else if (kind === "flag") input = el("input", { ...common, type: "checkbox", checked: value === true });
+      else if (kind === "slider") input = el("input", { ...common, type: "range", min: minimum, max: maximum, step, value });
+      else if (kind === "number") input = el("input", { ...common, type: "number", min: minimum, max: maximum, step: step || "any", value });
+      else if (kind === "lines") input = el("textarea", { ...common, rows: "3" });
+      else input = el("input", { ...common, type: "text", spellcheck: "false" });
+      if (kind === "text" || kind === "folder" || kind === "lines") input.value = value || "";
+      this.inputs.set(name, [input, kind]);
+      const shown = kind === "slider" ? el("output", {}, String(value)) : null;
+      if (shown) input.addEventListener("input", () => tanren.setText(shown, input.value));
+      return el("label", { class: kind === "flag" ? "tn-field tn-field-flag" : "tn-field" }, el("span", {}, label), input, shown, about);
+    }
+
+    focus() {
+      const [first] = this.inputs.values();
+      (first ? first[0] : this.go).focus({ preventScroll: true });
+    }
+
+    count(number) {
+      const text = this.tool.scope === "folder" ? t("For the whole folder.") : t("For the {count} pictures shown.", { count: number });
+      tanren.setText(this.counted, text);
+    }
+
+    values() {
+      const read = ([input, kind]) => (kind === "flag" ? input.checked : kind === "number" || kind === "slider" ? Number(input.value) : input.value);
+      return Object.fromEntries([...this.inputs].map(([name, pair]) => [name, read(pair)]));
+    }
+
+    request() {
+      return { ...this.question(), tool: this.tool.name, values: this.values() };
+    }
+
+    /** Another value: what was shown is no longer what would be done. */
+    changed() {
+      this.outcome.replaceChildren();
+      window.clearTimeout(this.timer);
+      if (this.tool.has_sample) this.timer = window.setTimeout(() => this.showSample(), LIVE_PAUSE);
+    }
+
+    /** One picture before and after, for tools whose outcome is a picture. */
+    async showSample() {
+      const { folder, view, filter } = this.question();
+      const asked = new URLSearchParams({ folder, view, filter: JSON.stringify(filter), tool: this.tool.name, values: JSON.stringify(this.values()) });
+      try {
+        const state = await tanren.ask("data/sample?" + asked.toString());
+        if (!state.after) return this.sample.replaceChildren(el("p", { class: "tn-soft" }, state.said || ""));
+        const figure = (src, text) => el("figure", {}, el("img", { src, alt: text }), el("figcaption", { class: "tn-caption" }, text));
+        this.sample.replaceChildren(figure(state.before, t("before")), figure(state.after, t("after")));
+      } catch (error) {
+        this.sample.replaceChildren(tanren.problemCard(tanren.problemOf(error), [], "warning"));
+      }
+      return null;
+    }
+
+    async preview() {
+      await this.perform(async () => this.showPreview(await tanren.ask("data/preview", this.request())));
+    }
+
+    showPreview({ count, changes, notes }) {
+      const row = ({ name, before, after }) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, before === null ? el("em", { class: "tn-soft" }, t("nothing")) : before), el("td", {}, after === null ? el("em", { class: "tn-soft" }, t("nothing")) : after));
+      const head = el("tr", {}, ...[t("File"), t("Now"), t("Then")].map((text) => el("th", { scope: "col" }, text)));
+      const said = count ? t("{count} files would change.", { count }) : t("Nothing would change.");
+      const table = changes.length ? el("div", { class: "tn-table-room" }, el("table", { class: "tn-changes" }, el("thead", {}, head), el("tbody", {}, ...changes.map(row)))) : null;
+      const more = count > changes.length ? el("p", { class: "tn-soft" }, t("The first {count} are shown.", { count: changes.length })) : null;
+      this.outcome.replaceChildren(...[el("p", {}, el("strong", {}, said)), ...notes.map((one) => el("p", { class: "tn-soft" }, one)), table, more].filter(Boolean));
+    }
+
+    async apply() {
+      if (this.tool.ask && !(await tanren.askUser({ title: this.tool.title, body: [this.tool.ask], yes: this.tool.go }))) return;
+      await this.perform(async () => {
+        await tanren.ask("data/apply", this.request());
+        this.outcome.replaceChildren();
+        this.onStarted();
+      });
+    }
+
+    async perform(work) {
+      this.go.disabled = true;
+      try {
+        await work();
+      } catch (error) {
+        this.outcome.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
+      }
+      this.go.disabled = Boolean(this.tool.missing) || !tanren.mayWrite();
+    }
+  }
+})();
