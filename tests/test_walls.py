@@ -44,11 +44,12 @@ RANKS = {
     "picture_models": 12,
     "ui": 12,
     "micro": 12,
+    "data_commands": 12,
     "launcher": 13,
     "__main__": 14,
 }
 AROUND_ENTRY = 12
-LIGHT_PARTS = ("formats", "options", "hub", "jobs", "library", "preparation", "ui")
+LIGHT_PARTS = ("formats", "options", "hub", "jobs", "library", "preparation", "data_commands", "ui")
 HEAVY_AT_THE_TOP = ("torch_facts",)
 LIGHT_ELSEWHERE = (
     *(f"picture_models.{name}" for name in ("__main__", "arguments", "progress", "requests", "tag_choice")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import importlib.util
 import os
 import sys
@@ -128,6 +129,7 @@ def _table() -> dict[str, SubCommand]:
         "meta": SubCommand(
             _meta, "look into model files, edit what they say: meta show|edit|undo|diff|scrub|verify|norms"
         ),
+        "data": SubCommand(_data, "prepare pictures and captions: data scan|edit|caption|resize|mask|undo …"),
         "convert": SubCommand(_convert, "prompt lists of other programs: convert leco OLD.yaml NEW.toml"),
     }
     trainers = {name: SubCommand(_trainer_called(name), command.title) for name, command in COMMANDS.items()}
@@ -220,19 +222,33 @@ def _doctor(words: list[str], start: Start) -> int:
 
 
 def _plan(words: list[str], start: Start) -> int:
-    """The plan reads picture headers, so it needs Pillow, here or in the managed environment."""
+    return _with_pillow("plan", words, start)
+
+
+def _data(words: list[str], start: Start) -> int:
+    """Most of it needs Pillow alone; what runs models waits for the trainer's environment."""
+    from . import data_command
+
+    if not words or words[0].startswith("-"):
+        return data_command.main(words)
+    if data_command.command_named(words[0]).needs_trainer(words[1:]):
+        return _run_module("tanren.data_command", words, start)
+    return _with_pillow("data_command", words, start)
+
+
+def _with_pillow(module: str, words: list[str], start: Start) -> int:
+    """Run a module that reads pictures: in the managed environment when it is there, else in this Python."""
     if start.managed and not _asks_for_help(words):
         environment = managed_environment()
         if status(environment, _pins()).state == "ready":
-            return _replace_with(environment.python, ["-m", "tanren.plan", *words])
-    if importlib.util.find_spec("PIL") is None and not _asks_for_help(words):
+            return _replace_with(environment.python, ["-m", f"tanren.{module}", *words])
+    if importlib.util.find_spec("PIL") is None:
         raise EnvironmentProblem(
-            what="The plan reads pictures with Pillow, which this Python does not have.",
+            what="Pictures are read with Pillow, which this Python does not have.",
             fix=f"`{start.program} setup` makes an environment that has it.",
         )
-    from . import plan
-
-    return plan.main(words)
+    code: int = importlib.import_module(f".{module}", __package__).main(words)
+    return code
 
 
 def _trainer_called(name: str) -> Callable[[list[str], Start], int]:

@@ -123,7 +123,7 @@ class Captions:
         self.longest = max(self.longest, caption.tokens)
         if window != WINDOWS[0]:
             self.too_long.add(row.name)
-        self.tags.update(set(split_tags(caption.text)))
+        self.tags.update(dict.fromkeys(split_tags(caption.text)).keys())
         if trigger:
             self.trigger_first += has_trigger(caption.text, trigger, first=True)
             if has_trigger(caption.text, trigger):

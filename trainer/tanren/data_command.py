@@ -1,0 +1,100 @@
+"""`data`: prepare a folder of pictures on the command line; the page's dataset tab does the same.
+
+python launch.py data scan FOLDER          what is in it: captions, tokens, oddities, twins, sizes that will be trained
+python launch.py data edit FOLDER --add…   change captions; `data undo` takes the last change back
+python launch.py data --help               the others
+
+Whatever changes the user's files goes through the journal (preparation/journal.py); `--dry-run` only shows it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from .errors import UsageError, UserError
+from .library.plain_text import plain
+
+PROGRAM = "data"
+
+
+@dataclass(frozen=True)
+class DataCommand:
+    """One word after `data`.
+
+    Args:
+        summary: for the list of commands.
+        module: below the package; its `main(words)` does the work and returns the exit code.
+        needs_trainer: whether these words need what only the trainer's environment has (numpy, models).
+    """
+
+    summary: str
+    module: str
+    needs_trainer: Callable[[Sequence[str]], bool] = lambda words: False
+
+
+COMMANDS = {
+    "scan": DataCommand("say what a folder of pictures holds", "data_commands.scan"),
+    "caption": DataCommand("captions from picture files, folder names or JSON, and into JSON", "data_commands.caption"),
+    "edit": DataCommand("change captions: tags, find and replace, encodings", "data_commands.edit"),
+    "undo": DataCommand("take the last change of files back", "data_commands.history"),
+    "redo": DataCommand("make a change that was undone again", "data_commands.history"),
+    "history": DataCommand("list the changes, or forget one for good", "data_commands.history"),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one of the commands; returns the exit code (errors.py lists them)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal of another code page shows what it cannot say as \\u1234 instead of failing.
+            stream.reconfigure(errors="backslashreplace")
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if words else 2
+    try:
+        command = command_named(words[0])
+        code: int = import_module(f".{command.module}", __package__).main(list(words))
+    except UserError as problem:
+        print(plain(str(problem)), file=sys.stderr)
+        return problem.code
+    return code
+
+
+def command_named(name: str) -> DataCommand:
+    """The command of this name.
+
+    Raises:
+        UsageError: there is none; the nearest is offered.
+    """
+    if name in COMMANDS:
+        return COMMANDS[name]
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    raise UsageError(
+        where=f"{PROGRAM} {name}",
+        what="There is no such command.",
+        fix=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(COMMANDS)}.",
+    )
+
+
+def overview() -> str:
+    """The list of commands."""
+    rows = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Prepare a folder of pictures for training.",
+            "",
+            f"Usage: {PROGRAM} COMMAND [flags]      `{PROGRAM} COMMAND --help` shows the flags",
+            "",
+            *rows,
+            "",
+            "  Nothing is overwritten or moved; what is changed can be undone, also later.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

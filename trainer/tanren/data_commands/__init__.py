@@ -1,0 +1,1 @@
+"""The sub-commands of `data`, one module per group; each says what the page would show."""
