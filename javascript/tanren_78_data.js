@@ -84,9 +84,9 @@
         "form",
         { class: "tn-data-place", on: { submit: (event) => (event.preventDefault(), this.look(this.path.value)) } },
         el("div", { class: "tn-data-path" }, this.path, this.places),
-        el("label", {}, t("Resolution"), " ", this.resolution),
+        el("label", {}, t("Training resolution"), " ", this.resolution),
         el("label", {}, t("Trigger word"), " ", this.trigger),
-        el("button", { type: "submit", class: "tn-button tn-main", id: "tanren-data-look" }, t("Look")),
+        el("button", { type: "submit", class: "tn-button tn-main", id: "tanren-data-look" }, t("Look at the folder")),
       );
       return form;
     }

@@ -30,7 +30,7 @@
       this.picture = el("img", { class: "tn-big-picture", alt: "", on: { error: () => this.showPicture(false), load: () => this.showPicture(true) } });
       this.crop = el("div", { class: "tn-crop", title: t("This part is trained.") });
       this.frame = el("div", { class: "tn-big" }, el("div", { class: "tn-big-inner" }, this.picture, this.crop));
-      this.text = el("textarea", { class: "tn-caption-text", rows: "5", spellcheck: "false", "aria-label": t("Caption"), on: { input: () => this.count(), keydown: (event) => this.onKey(event) } });
+      this.text = el("textarea", { class: "tn-caption-text", rows: "5", spellcheck: "false", "aria-label": t("Caption of the picture"), on: { input: () => this.count(), keydown: (event) => this.onKey(event) } });
       this.counted = el("p", { class: "tn-soft tn-counted" });
       this.chips = el("div", { class: "tn-chips" });
       this.adder = this.makeAdder();
@@ -44,7 +44,7 @@
         this.saveButton,
         tanren.button(t("Previous picture"), () => this.move(-1)),
         tanren.button(t("Next picture"), () => this.move(1)),
-        tanren.button(t("Close"), () => this.leave()),
+        tanren.button(t("Close the picture"), () => this.leave()),
       );
       const keys = el("p", { class: "tn-keys" }, t("Page Up and Page Down: other picture, saves. Ctrl+S: save. Esc: close."));
       const side = el("div", { class: "tn-edit-side" }, this.name, this.facts, this.text, this.counted, this.chips, this.adder, buttons, this.problem, keys);

@@ -29,7 +29,7 @@
       this.empty = el("p", { class: "tn-nothing" }, t("No pictures here."));
       this.root = el(
         "div",
-        { class: "tn-grid", tabindex: "0", role: "listbox", "aria-label": t("Pictures"), on: { scroll: () => this.draw(), keydown: (event) => this.onKey(event) } },
+        { class: "tn-grid", tabindex: "0", role: "listbox", "aria-label": t("Pictures of the folder"), on: { scroll: () => this.draw(), keydown: (event) => this.onKey(event) } },
         this.inner,
         this.empty,
       );

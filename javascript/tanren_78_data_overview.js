@@ -49,7 +49,7 @@
       this.showFlags(state.flags, filter);
       this.showFolders(state.parts, filter);
       this.sizes.replaceChildren(el("h3", {}, t("Trained sizes, repeats counted")), bars(state.buckets.slice(0, BUCKETS_SHOWN).map((one) => [`${one.width}×${one.height}`, one.count])));
-      const windows = state.lengths.map(({ window, count }) => [window ? t("up to {count} tokens", { count: window }) : t("more"), count]);
+      const windows = state.lengths.map(({ window, count }) => [window ? t("up to {count} tokens", { count: window }) : t("longer ones"), count]);
       this.lengths.replaceChildren(el("h3", {}, t("Length of captions")), bars(windows));
     }
 

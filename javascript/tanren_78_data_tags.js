@@ -25,7 +25,7 @@
       this.chosen = [];
       this.away = [];
       this.search = el("input", { type: "search", placeholder: t("Search tags"), "aria-label": t("Search tags"), on: { input: () => this.draw() } });
-      this.title = el("h3", {}, t("Tags"));
+      this.title = el("h3", {}, t("Tags of these pictures"));
       this.list = el("ul", { class: "tn-tag-list", id: "tanren-data-tag-list" });
       const hint = el("p", { class: "tn-keys" }, t("Press a tag to see its pictures, − to see the others."));
       this.root = el("aside", { class: "tn-data-tags" }, this.title, this.search, this.list, hint);
@@ -56,7 +56,7 @@
       const wanted = this.search.value.trim().toLowerCase();
       const shown = this.tags.filter(([tag]) => tag.toLowerCase().includes(wanted)).slice(0, SHOWN);
       const largest = Math.max(1, ...this.tags.slice(0, 1).map(([, count]) => count));
-      tanren.setText(this.title, this.total ? t("{count} tags", { count: this.total }) : t("Tags"));
+      tanren.setText(this.title, this.total ? t("{count} tags", { count: this.total }) : t("Tags of these pictures"));
       this.list.replaceChildren(...shown.map(([tag, count]) => this.row(tag, count, largest)));
     }
 

@@ -22,8 +22,8 @@
       this.onDone = onDone;
       this.list = el("ul", { class: "tn-history", id: "tanren-data-history" });
       this.problem = el("div", {});
-      this.undoButton = tanren.button(t("Undo"), () => this.act("undo", null), { id: "tanren-data-undo" });
-      this.redoButton = tanren.button(t("Redo"), () => this.act("redo", null), { id: "tanren-data-redo" });
+      this.undoButton = tanren.button(t("Undo the last change"), () => this.act("undo", null), { id: "tanren-data-undo" });
+      this.redoButton = tanren.button(t("Redo what was undone"), () => this.act("redo", null), { id: "tanren-data-redo" });
       const summary = el("summary", {}, t("Changes made here"));
       this.details = el("details", { open: true }, summary, this.list);
       this.root = el("div", { class: "tn-data-history" }, el("div", { class: "tn-buttons" }, this.undoButton, this.redoButton), this.problem, this.details);

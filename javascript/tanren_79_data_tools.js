@@ -28,7 +28,7 @@
       this.form = el("div", { class: "tn-tool", id: "tanren-data-tool" });
       this.work = el("div", { class: "tn-tool-work", role: "status", "aria-live": "polite" });
       this.history = tanren.data.makeHistory({ folder: () => this.question().folder, onDone });
-      this.root = el("section", { class: "tn-data-tools", "aria-label": t("Tools") }, el("h3", {}, t("Tools")), this.buttons, this.form, this.work, this.history.root);
+      this.root = el("section", { class: "tn-data-tools", "aria-label": t("Tools for pictures and captions") }, el("h3", {}, t("Tools for pictures and captions")), this.buttons, this.form, this.work, this.history.root);
       this.groups = null;
     }
 
@@ -93,7 +93,7 @@
       const said = [el("p", {}, el("strong", {}, state.title), " ", state.said)];
       if (state.is_working) {
         const bar = el("progress", state.total ? { max: state.total, value: state.done, "aria-label": state.title } : { "aria-label": state.title });
-        said.push(bar, tanren.button(t("Stop"), () => tanren.ask("data/work/stop", {}), { class: "tn-button tn-small" }));
+        said.push(bar, tanren.button(t("Stop this work"), () => tanren.ask("data/work/stop", {}), { class: "tn-button tn-small" }));
       }
       if (state.problem) said.push(tanren.problemCard(state.problem));
       state.notes.forEach((what) => said.push(el("p", { class: "tn-soft" }, what)));
@@ -174,7 +174,7 @@
         const state = await tanren.ask("data/sample?" + asked.toString());
         if (!state.after) return this.sample.replaceChildren(el("p", { class: "tn-soft" }, state.said || ""));
         const figure = (src, text) => el("figure", {}, el("img", { src, alt: text }), el("figcaption", { class: "tn-caption" }, text));
-        this.sample.replaceChildren(figure(state.before, t("before")), figure(state.after, t("after")));
+        this.sample.replaceChildren(figure(state.before, t("picture before")), figure(state.after, t("picture after")));
       } catch (error) {
         this.sample.replaceChildren(tanren.problemCard(tanren.problemOf(error), [], "warning"));
       }
@@ -186,8 +186,8 @@
     }
 
     showPreview({ count, changes, notes }) {
-      const row = ({ name, before, after }) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, before === null ? el("em", { class: "tn-soft" }, t("nothing")) : before), el("td", {}, after === null ? el("em", { class: "tn-soft" }, t("nothing")) : after));
-      const head = el("tr", {}, ...[t("File"), t("Now"), t("Then")].map((text) => el("th", { scope: "col" }, text)));
+      const row = ({ name, before, after }) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, before === null ? el("em", { class: "tn-soft" }, t("no file")) : before), el("td", {}, after === null ? el("em", { class: "tn-soft" }, t("no file")) : after));
+      const head = el("tr", {}, ...[t("File name"), t("As it is"), t("As it would be")].map((text) => el("th", { scope: "col" }, text)));
       const said = count ? t("{count} files would change.", { count }) : t("Nothing would change.");
       const table = changes.length ? el("div", { class: "tn-table-room" }, el("table", { class: "tn-changes" }, el("thead", {}, head), el("tbody", {}, ...changes.map(row)))) : null;
       const more = count > changes.length ? el("p", { class: "tn-soft" }, t("The first {count} are shown.", { count: changes.length })) : null;

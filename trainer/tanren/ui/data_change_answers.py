@@ -1,0 +1,190 @@
+"""Changing pictures and captions from the page: one caption, tools over many files, undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import BusyError, DataError, UsageError
+from ..preparation.caption_edit import PictureCaption, captions_of
+from ..preparation.caption_files import encoded
+from ..preparation.facts import caption_facts
+from ..preparation.journal import Journal
+from ..preparation.journal_log import STOPPED, UNDONE, Operation
+from . import data_told
+from .answers import Desk, problem
+from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
+from .data_tool import Prepared, Request, Tool, checked_values
+from .data_tools import all_groups, tool_named
+from .data_work import Work, Workbench
+from .words import counted
+
+Body = Mapping[str, Any]
+MOST_SHOWN, MOST_OPERATIONS = 100, 100
+
+
+@lru_cache(maxsize=1)
+def workbench() -> Workbench:
+    """The one of this program."""
+    return Workbench()
+
+
+def tools(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
+    """All tools with their questions."""
+    words = page_words(desk)
+    return {
+        "groups": [
+            {"title": words(group.title), "tools": [tool.told(words) for tool in group.tools]} for group in all_groups()
+        ]
+    }
+
+
+def save_caption(desk: Desk, body: Body) -> dict[str, Any]:
+    """Write one caption, unless its file is another one since it was shown."""
+    found = opened(desk, body)
+    row = known_row(found, str(body.get("path") or ""))
+    shown = data_told.detail_told(row, page_words(desk))
+    if shown["stamp"] != body.get("stamp"):
+        raise DataError(
+            where=shown["file"] or row.name,
+            what="This caption was changed meanwhile by another program or page.",
+            fix="Read the file again; your text stays in the field until then.",
+        )
+    text = str(body.get("text") or "").replace("\r\n", "\n")
+    caption = _caption_of(found, Path(row.path))
+    before = caption.file.data if caption.file is not None else None
+    with _journal(desk).operation(f"caption of {row.name}", Path(row.folder)) as recorder:
+        recorder.write(caption.target, encoded(text), expected=before)
+    fresh = replace(row, caption=caption_facts(str(caption.target), row.caption.others))
+    found.put(fresh)
+    _changed(desk, Path(row.folder))
+    words = page_words(desk)
+    return {"row": data_told.row_told(fresh, found, words), "stamp": data_told.detail_told(fresh, words)["stamp"]}
+
+
+def preview(desk: Desk, body: Body) -> dict[str, Any]:
+    """What a tool would change; nothing is touched."""
+    _, prepared = _prepared(desk, body)
+    words = page_words(desk)
+    changes = [
+        {"name": one.name, "before": one.before, "after": one.after} for one in prepared.shown(MOST_SHOWN)
+    ]  # fmt: skip
+    return {"count": prepared.count, "changes": changes, "notes": [words(note) for note in prepared.notes()]}
+
+
+def apply(desk: Desk, body: Body) -> dict[str, Any]:
+    """Begin what a tool does."""
+    tool, prepared = _prepared(desk, body)
+    if not prepared.count:
+        raise UsageError(where=page_words(desk)(tool.title), what="Nothing would change.")
+    words, journal = page_words(desk), _journal(desk)
+    folder = opened(desk, body).folder
+    workbench().begin(
+        words(tool.title),
+        lambda work: words(prepared.carry_out(journal, work)),
+        lambda: _changed(desk, folder),
+    )
+    return work_state(desk, {})
+
+
+def work_state(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
+    """What is being done, or was done last."""
+    work: Work = workbench().now
+    language = page_words(desk).language
+    return {
+        "title": work.title,
+        "done": work.done,
+        "total": work.total,
+        "said": work.said,
+        "notes": work.notes,
+        "is_working": work.is_working,
+        "problem": problem(work.problem, language)["problem"] if work.problem else None,
+    }
+
+
+def stop_work(desk: Desk, body: Body) -> dict[str, Any]:
+    """End the work after the file it is at."""
+    workbench().stop()
+    return {"ok": True}
+
+
+def history(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
+    """What was changed in a folder, the newest first."""
+    found = opened(desk, query)
+    operations = _journal(desk).history(found.folder)
+    last_done = max((one.number for one in operations if one.can_be_undone), default=0)
+    return {
+        "operations": [_operation_told(desk, one) for one in reversed(operations[-MOST_OPERATIONS:])],
+        "can_undo": last_done > 0,
+        "can_redo": any(one.can_be_redone and one.number > last_done for one in operations),
+    }
+
+
+def undo(desk: Desk, body: Body) -> dict[str, Any]:
+    """Bring back what was there before a change."""
+    return _revert(desk, body, "undo")
+
+
+def redo(desk: Desk, body: Body) -> dict[str, Any]:
+    """Make an undone change again."""
+    return _revert(desk, body, "redo")
+
+
+def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
+    if workbench().now.is_working:
+        raise BusyError(what="Something else is being done to pictures or captions.", fix="Wait for its end.")
+    found, number = opened(desk, body), body.get("number")
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+        raise UsageError(where="number", what="This is not a whole number.")
+    journal = _journal(desk)
+    act = journal.undo if what == "undo" else journal.redo
+    outcome = act(number, folder=found.folder, leave_changed=body.get("leave_changed") is True)
+    _changed(desk, found.folder)
+    return {"files": len(outcome.paths), "left": list(outcome.left)}
+
+
+def _prepared(desk: Desk, body: Body) -> tuple[Tool, Prepared]:
+    tool = tool_named(str(body.get("tool") or ""))
+    found, rows = chosen_rows(desk, body)
+    given = body.get("values")
+    values = checked_values(tool, given if isinstance(given, Mapping) else {})
+    pictures = [Path(row.path) for row in rows]
+    roots = desk.surroundings.policy().roots
+    return tool, tool.prepare(Request(found.level, pictures, values, desk.surroundings.data_dir, roots))
+
+
+def _caption_of(found: Any, picture: Path) -> PictureCaption:
+    for caption in captions_of(found.level):
+        if caption.picture == picture:
+            return caption
+    raise UsageError(
+        where=picture.name,
+        what="Another picture of the same name uses this caption file.",
+        fix="Rename one of the two pictures.",
+    )
+
+
+def _operation_told(desk: Desk, operation: Operation) -> dict[str, Any]:
+    words = page_words(desk)
+    files = words(counted(operation.files, "{count} file", "{count} files"))
+    state = {UNDONE: words("is undone"), STOPPED: words("ended early")}.get(operation.state, "")
+    return {
+        "number": operation.number,
+        "title": words.finished(operation.title),
+        "time": operation.time,
+        "files": files,
+        "state": state,
+        "is_undone": operation.state == UNDONE,
+        "can_undo": operation.can_be_undone,
+    }
+
+
+def _journal(desk: Desk) -> Journal:
+    return Journal(desk.surroundings.data_dir)
+
+
+def _changed(desk: Desk, folder: Path) -> None:
+    folders_of(desk.surroundings.data_dir).changed(folder)
