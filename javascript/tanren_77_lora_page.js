@@ -121,7 +121,7 @@
     const close = () => tanren.setChildren(work, []);
     const button = (label, press, id, kind = "") => tanren.button(label, press, { class: `tn-button ${kind}`, data: { lora: id } });
     const changing = [
-      button(t("Edit…"), () => open(tanren.lora.makeEditor(file, view, close)), "edit", "tn-main"),
+      button(t("Edit this file…"), () => open(tanren.lora.makeEditor(file, view, close)), "edit", "tn-main"),
       button(t("Take private words out…"), () => open(tanren.lora.makeScrub(file, view, close)), "scrub"),
       file.can_undo ? button(t("Undo the last edit"), () => undo(file, view), "undo") : null,
     ];

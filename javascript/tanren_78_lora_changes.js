@@ -69,7 +69,7 @@
 
     async function writeIt(asked, button) {
       button.disabled = true;
-      tanren.setText(button, t("Writing…"));
+      tanren.setText(button, t("It is written…"));
       const answer = await tanren.ask("lora/edit", asked, tanren.lora.LONG);
       onDone(answer);
     }

@@ -11,7 +11,7 @@
 
   /** The editor of a file; nothing is written before the user has seen what changes. */
   tanren.lora.makeEditor = function (file, view, close) {
-    const root = el("section", { class: "tn-section tn-lora-editor", "aria-label": t("Edit this file") }, el("h3", {}, t("Edit this file")), el("p", { class: "tn-soft" }, t("Loading…")));
+    const root = el("section", { class: "tn-section tn-lora-editor", "aria-label": t("Edit this file") }, el("h3", {}, t("Edit this file")), el("p", { class: "tn-soft" }, t("The file is read…")));
     view.perform(() => tanren.ask(tanren.lora.about("raw", file.path))).then((answer) => {
       if (answer) new Editor(root, file, answer.metadata, view, close);
       else close();

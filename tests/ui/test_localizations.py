@@ -13,7 +13,8 @@ from string import Formatter
 import pytest
 from gradio_pythons import LINES, python_of
 from tanren.commands import COMMANDS
-from tanren.ui import cards, help_card, presets, settings, trained_parts
+from tanren.library import facts
+from tanren.ui import cards, help_card, lora_edit_answers, presets, settings, trained_parts
 from tanren.ui.fields import fields
 from tanren.ui.simple_view import OWN
 from ui import page_texts
@@ -51,6 +52,16 @@ ASSEMBLED = {
     "{folder}: {count} pictures have an alpha channel; transparent parts become white: {names}.",
     "{folder}: {count} pictures have captions of several lines, of which only the first counts: {names}.",
 }
+# Short words of the page of LoRA files, each under a longer text, which is no label of the WebUI.
+ASSEMBLED |= {f"fact {key}" for key in facts.TITLES} | {f"facts {group}" for group in (*facts.GROUPS, facts.REST)}
+ASSEMBLED |= {f"field {name}" for name in lora_edit_answers.HOST_TITLES}
+ASSEMBLED |= {f"kind {name}" for name in ("family", "type", "trainer", "naming", "layers")}
+ASSEMBLED |= {"The captions: only how often each tag occurs.", "The captions: not even which tags there were."}
+ASSEMBLED |= {
+    "The pictures: not even the names of their folders are in the file.",
+    "{name} is unreadable: it is not a list.",
+}
+ASSEMBLED |= {"value yes", "value no", "The value is not a JSON list.", "The value is not a JSON object."}
 
 
 def table(language: str) -> dict[str, str]:

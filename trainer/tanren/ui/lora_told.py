@@ -6,7 +6,7 @@ from dataclasses import asdict
 from html.parser import HTMLParser
 from typing import Any
 
-from ..library.facts import TITLES, grouped_facts
+from ..library.facts import TITLES, Fact, grouped_facts
 from ..library.filing import fit, is_hidden
 from ..library.look import Look
 from ..library.pictures_table import picture_tables
@@ -47,7 +47,9 @@ def file_told(look: Look, words: Words, *, checkpoint: str | None) -> dict[str, 
         "facts": [
             {
                 "group": named("facts", group, group, words),
-                "rows": [{"key": one.key, "title": title_of(one.key, words), "text": one.text} for one in rows],
+                "rows": [
+                    {"key": one.key, "title": title_of(one.key, words), "text": _fact_text(one, words)} for one in rows
+                ],
             }
             for group, rows in grouped_facts(look.metadata).items()
         ],
@@ -58,6 +60,12 @@ def file_told(look: Look, words: Words, *, checkpoint: str | None) -> dict[str, 
         "beside": {"host": _shown_object(look.beside.host), "description": look.beside.description},
         "civitai": civitai_told(look.beside.civitai),
     }
+
+
+def _fact_text(fact: Fact, words: Words) -> str:
+    if fact.raw in ("True", "False"):
+        return named("value", fact.text, fact.text, words)
+    return fact.text if fact.text == fact.raw else words.finished(fact.text)
 
 
 def title_of(key: str, words: Words) -> str:
