@@ -24,7 +24,7 @@ def main(words: Sequence[str]) -> int:
 
     try:
         folder = resolve_user_path(chosen.out, "new folder", where="--out")
-        return demonstration.run(folder, chosen.steps or demonstration.STEPS, demonstration.BASES[chosen.model])
+        return demonstration.run(folder, chosen.steps, demonstration.BASES[chosen.model])
     except UserError as problem:
         print(problem, file=sys.stderr)
         return problem.code
