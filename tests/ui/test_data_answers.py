@@ -1,0 +1,356 @@
+"""The routes of pictures and captions, asked as the page asks them."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from urllib.parse import urlencode
+
+import pytest
+
+pytest.importorskip("starlette.testclient")
+pytest.importorskip("httpx")
+
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from story_folder import story_folder, tree_bytes
+from tanren.jobs.shelf import Shelf
+from tanren.ui import data_change_answers, routes
+from tanren.ui.access import Access
+from tanren.ui.answers import Desk
+from tanren.ui.data_answers import folders_of
+from tanren.ui.data_tools import all_groups
+from tanren.ui.data_work import Workbench
+from tanren.ui.guard import Guard
+from tanren.ui.host_standalone import Standalone
+from tanren.ui.static_files import StaticFiles
+
+PUBLIC = Access(is_public=True, why="--listen is set", opt_in="Start it with --token.")
+
+
+class Page:
+    """What the page script does: asks, sends, waits."""
+
+    def __init__(self, client, folder):
+        self.client, self.folder = client, folder
+
+    def ask(self, what, **more):
+        return self.client.get(f"/tanren/api/data/{what}?" + urlencode({"folder": str(self.folder), **more}))
+
+    def told(self, what, **more):
+        answer = self.ask(what, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def send(self, what, **body):
+        return self.client.post(f"/tanren/api/data/{what}", json={"folder": str(self.folder), **body})
+
+    def rows(self, **filter_):
+        found = self.told("rows", filter=json.dumps(filter_), offset=0, count=100)
+        assert found["total"] == len(found["rows"])
+        return [row["name"] for row in found["rows"]]
+
+    def row(self, name):
+        return next(row for row in self.told("rows", offset=0, count=100)["rows"] if row["name"] == name)
+
+    def whole(self, **more):
+        """The overview, once all pictures were looked into."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = self.told("overview", **more)
+            if found["progress"]["phase"] == "done":
+                return found
+            time.sleep(0.05)
+        raise AssertionError(found)
+
+    def do(self, tool, **values):
+        answer = self.send("apply", tool=tool, values=values)
+        assert answer.status_code == 200, answer.text
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            state = self.told("work")
+            if not state["is_working"]:
+                return state
+            time.sleep(0.05)
+        raise AssertionError(state)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return story_folder(tmp_path / "pictures")
+
+
+@pytest.fixture
+def opened(tmp_path, folder, monkeypatch):
+    """A page on the folder, as the program's first one; `access` for others."""
+    bench = Workbench()
+    monkeypatch.setattr(data_change_answers, "workbench", lambda: bench)
+
+    def open_page(access=None, data="data"):
+        folders_of.cache_clear()
+        around = Standalone(tmp_path / data)
+        desk = Desk(around, Shelf(around.data_dir), Guard(access or around.access))
+        app = Starlette()
+        routes.install(app, desk, StaticFiles({}))
+        return Page(TestClient(app, base_url="http://127.0.0.1"), folder)
+
+    return open_page
+
+
+@pytest.fixture
+def page(opened):
+    return opened()
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory):
+    """A page on a folder that was read completely, for tests that only look."""
+    place = tmp_path_factory.mktemp("looked")
+    around = Standalone(place / "data")
+    app = Starlette()
+    routes.install(app, Desk(around, Shelf(around.data_dir), Guard(around.access)), StaticFiles({}))
+    page = Page(TestClient(app, base_url="http://127.0.0.1"), story_folder(place / "pictures"))
+    page.whole()
+    return page
+
+
+def test_overview_counts_what_the_story_folder_holds(page, folder):
+    before = tree_bytes(folder)
+    found = page.whole()
+
+    assert found["understood"] == "12 pictures in the folder itself."
+    assert found["captions"] == "12 pictures, captions found: 11 of 12 (.txt 10, .caption 1)"
+    assert {one["flag"]: one["count"] for one in found["flags"]} == {
+        "missing": 1,
+        "unusable": 1,
+        "tiny": 1,
+        "alike": 2,
+        "transparent": 1,
+        "rotated": 1,
+        "encoding": 1,
+        "lines": 1,
+        "long": 1,
+        "enlarged": 12,
+    }
+    assert [part["name"] for part in found["other_parts"]] == ["3_sks girl"]
+    assert tree_bytes(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "names"),
+    [
+        ("missing", ["11.png"]),
+        ("no_caption", ["11.png"]),
+        ("unusable", ["07 broken.jpg"]),
+        ("tiny", ["08 tiny.png"]),
+        ("alike", ["09 twin a.png", "09 twin b.jpg"]),
+        ("transparent", ["06 透明.png"]),
+        ("rotated", ["10 turned.jpg"]),
+        ("encoding", ["02.jpg"]),
+        ("lines", ["04.bmp"]),
+        ("long", ["08 tiny.png"]),
+    ],
+)
+def test_each_mark_shows_its_pictures(looked, flag, names):
+    assert looked.rows(flag=flag) == names
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("hat", ["09 twin a.png", "09 twin b.jpg"]),
+        ("sks -hat -red name:0", ["02.jpg", "03.webp", "04.bmp", "05 [five].PNG", "07 broken.jpg", "08 tiny.png",
+                                  "10 turned.jpg"]),
+        ("hat or solo", ["06 透明.png", "09 twin a.png", "09 twin b.jpg"]),
+        ("sks girl and (red* or blue*)", ["01.png", "03.webp"]),
+        ("桜色", ["02.jpg"]),
+    ],
+)  # fmt: skip
+def test_words_find_captions(looked, words, names):
+    assert looked.rows(words=words) == names
+
+
+def test_a_filter_that_cannot_be_read_says_where(looked):
+        answer = looked.ask("rows", filter=json.dumps({"words": "hat and ("}), offset=0, count=10)
+
+    assert answer.status_code == 400
+    assert answer.json()["problem"]["what"].startswith("The filter cannot be understood:")
+
+
+def test_a_trigger_word_is_counted_and_what_lacks_it_is_shown(looked):
+    view = json.dumps({"trigger": "sks girl"})
+    found = looked.whole(view=view)
+
+    assert found["trigger"] == "“sks girl” is in 10 of 11 captions, and begins 9 of them."
+    rows = looked.told("rows", view=view, filter=json.dumps({"flag": "no_trigger"}), offset=0, count=10)["rows"]
+    assert [row["name"] for row in rows] == ["06 透明.png"]
+
+
+def test_the_crop_of_a_row_is_the_one_training_makes(looked):
+        row = looked.row("04.bmp")
+
+    # 512x288 goes to the bucket 640x384 of 512x512 pixels: 683x384, of which the middle 640 are seen.
+    assert row["crop"]["bucket"] == [640, 384]
+    assert row["crop"]["box"] == pytest.approx([21 / 683, 0, 661 / 683, 1], abs=1e-5)
+    assert row["facts"] == ["512×288", "BMP", "trained at 640×384", "6% cut off"]
+
+
+def test_tags_are_counted_among_the_pictures_that_are_shown(looked):
+    assert looked.told("tags")["tags"][:2] == [["sks girl", 10], ["hat", 2]]
+    assert looked.told("tags", filter=json.dumps({"tag": ["hat"]}))["tags"] == [["hat", 2], ["sks girl", 2]]
+
+
+def test_a_caption_is_read_saved_and_undone_byte_by_byte(page, folder):
+    before = tree_bytes(folder)
+    page.whole()
+    row = page.row("02.jpg")
+    detail = page.told("one", path=row["path"])
+
+    saved = page.send("caption", path=row["path"], text="sks girl, 桜", stamp=detail["stamp"])
+
+    assert detail["text"] == "sks girl, 桜色の髪, 笑顔"
+    assert saved.json()["row"]["caption"] == "sks girl, 桜"
+    assert (folder / "02.txt").read_bytes() == "sks girl, 桜".encode()
+    assert [one["title"] for one in page.told("history")["operations"]] == ["caption of 02.jpg"]
+    assert page.send("undo").status_code == 200
+    assert tree_bytes(folder) == before
+
+
+def test_two_pages_do_not_overwrite_each_other(page, folder):
+    page.whole()
+    row = page.row("01.png")
+    stamp = page.told("one", path=row["path"])["stamp"]
+    (folder / "01.txt").write_text("from elsewhere", "utf-8")
+
+    answer = page.send("caption", path=row["path"], text="mine", stamp=stamp)
+
+    assert answer.status_code == 422
+    assert answer.json()["problem"]["what"] == "This caption was changed meanwhile by another program or page."
+    assert (folder / "01.txt").read_text("utf-8") == "from elsewhere"
+
+
+def test_a_preview_touches_nothing_and_the_tool_does_what_it_showed(page, folder):
+    before = tree_bytes(folder)
+    page.whole()
+    asked = {"tool": "find", "values": {"old": "sks girl", "new": "sks woman"}}
+    shown = page.send("preview", **asked).json()
+
+    assert (shown["count"], shown["changes"][0]) == (
+        10,
+        {"name": "01.txt", "before": "sks girl, red hair, smile", "after": "sks woman, red hair, smile"},
+    )
+    assert tree_bytes(folder) == before
+    assert page.do("find", old="sks girl", new="sks woman")["said"] == "10 captions were written."
+    assert (folder / "01.txt").read_bytes() == b"sks woman, red hair, smile"
+    assert not (folder / "11.txt").exists()
+
+
+def test_undo_and_redo_work_after_a_restart(opened, folder):
+    before = tree_bytes(folder)
+    page = opened()
+    page.whole()
+    page.do("trigger", trigger="sks girl", creates=True)
+    changed = tree_bytes(folder)
+    page = opened()
+
+    assert (folder / "11.txt").read_bytes() == b"sks girl"
+    assert page.send("undo").status_code == 200
+    assert tree_bytes(folder) == before
+    assert page.told("history")["operations"][0]["state"] == "is undone"
+    assert page.send("redo").status_code == 200
+    assert tree_bytes(folder) == changed
+
+
+def test_undo_is_refused_where_a_file_was_changed_since_and_can_leave_it(page, folder):
+    page.whole()
+    page.do("remove", tags="sks girl")
+    (folder / "01.txt").write_text("by hand", "utf-8")
+
+    refused = page.send("undo")
+
+    assert refused.json()["problem"]["code"] == 8
+    assert page.send("undo", leave_changed=True).json()["left"] == [str(folder / "01.txt")]
+    assert (folder / "01.txt").read_text("utf-8") == "by hand"
+    assert (folder / "03.txt").read_bytes() == b"\xef\xbb\xbfsks girl, blue eyes"
+
+
+def test_only_the_pictures_that_are_shown_are_changed(page, folder):
+    page.whole()
+    before = tree_bytes(folder)
+    answer = page.send("apply", tool="add", values={"tags": "cute"}, filter={"flag": "alike"})
+
+    assert answer.status_code == 200
+    page.whole()
+    deadline = time.monotonic() + 60
+    while page.told("work")["is_working"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    changed = {name for name, content in tree_bytes(folder).items() if before.get(name) != content}
+    assert changed == {"09 twin a.txt", "09 twin b.txt"}
+
+
+def test_filling_leaves_captions_that_say_something(page, folder):
+    page.whole()
+    before = tree_bytes(folder)
+
+    assert page.do("same", text="a girl", mode="fill")["said"] == "1 caption was written."
+    after = tree_bytes(folder)
+    assert after.pop("11.txt") == b"a girl"
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("tool", "values", "what"),
+    [
+        ("add", {"tags": " "}, "This is empty."),
+        ("sort", {"keep": "two"}, "This is not a number."),
+        ("sort", {"keep": 101}, "101 is out of range."),
+        ("add", {"tags": "a", "place": "above"}, "'above' is not one of the choices."),
+        ("burn", {}, "There is no such tool."),
+        ("find", {"old": "(", "is_pattern": True}, "This is no regular expression: "),
+        ("find", {"old": "nowhere to be found"}, "Nothing would change."),
+    ],
+)
+def test_odd_requests_are_refused_with_a_sentence(looked, tool, values, what):
+        answer = looked.send("apply", tool=tool, values=values)
+
+    assert answer.status_code in (400, 422)
+    assert answer.json()["problem"]["what"].startswith(what)
+
+
+def test_pictures_come_small_and_upright_and_only_pictures_come(page, folder):
+    answer = page.client.get("/tanren/api/data/picture", params={"path": str(folder / "10 turned.jpg"), "side": 160})
+    image = Image.open(io.BytesIO(answer.content))
+
+    # Stored as 400x300 with orientation 6.
+    assert (answer.headers["content-type"], image.size) == ("image/jpeg", (120, 160))
+    see_through = page.client.get("/tanren/api/data/picture", params={"path": str(folder / "06 透明.png"), "side": 160})
+    assert Image.open(io.BytesIO(see_through.content)).mode == "RGBA"
+    for name, status in (("07 broken.jpg", 422), ("01.txt", 400), ("../nothing.png", 400)):
+        refused = page.client.get("/tanren/api/data/picture", params={"path": str(folder / name), "side": 160})
+        assert refused.status_code == status, name
+
+
+def test_a_public_page_looks_within_its_folders_and_changes_nothing(opened, folder, tmp_path):
+    before = tree_bytes(folder)
+    page = opened(PUBLIC)
+    answer = page.send("apply", tool="add", values={"tags": "x"})
+
+    assert answer.status_code == 403
+    assert tree_bytes(folder) == before
+
+
+def test_a_folder_that_is_not_there_is_said(opened, tmp_path):
+    page = opened()
+    page.folder = tmp_path / "nowhere"
+
+    assert page.ask("overview").json()["problem"]["what"].endswith("is not there.")
+    page.folder = ""
+    assert page.ask("overview").json()["problem"]["what"] == "No folder was named."
+
+
+def test_every_tool_has_a_name_of_its_own():
+    names = [tool.name for group in all_groups() for tool in group.tools]
+
+    assert sorted(names) == sorted(set(names))
