@@ -1,4 +1,7 @@
-/* Sample pictures of one job: the newest large, earlier ones of the same prompt and seed by a slider. */
+/* Sample pictures of one job: the newest large, earlier ones of the same prompt and seed by a slider.
+ *
+ * Where a job draws at several strengths of its network, as for a concept, they stand side by side.
+ */
 (function () {
   "use strict";
   const tanren = window.tanren;
@@ -22,6 +25,22 @@
     return tanren.address(tanren.route("jobs", jobId, "sample", file));
   };
 
+  function highest(prompt) {
+    return Math.max(...prompt.strengths.keys());
+  }
+
+  /** A prompt's picture of one strength; without the network it never changes and may have been drawn once only. */
+  function pictureAt(prompt, strength, step) {
+    const pictures = prompt.strengths.get(strength);
+    if (strength !== 0) return pictures.get(step) || null;
+    return pictures.get(step) || [...pictures.values()].pop() || null;
+  }
+
+  function strengthText(strength) {
+    if (strength === 0) return t("without it (strength 0)");
+    return t("at strength {strength}", { strength: `${strength > 0 ? "+" : "-"}${tanren.number(Math.abs(strength))}` });
+  }
+
   class Samples {
     constructor(jobId) {
       this.jobId = jobId;
@@ -39,6 +58,8 @@
       this.picture = el("img", { class: "tn-picture", on: { load: () => this.onLoad(), error: () => this.onMissing() } });
       this.missing = el("p", { class: "tn-missing" });
       this.link = el("a", { class: "tn-picture-link", target: "_blank", rel: "noopener noreferrer", title: t("Open the picture alone") }, this.picture);
+      this.strength = el("figcaption", { class: "tn-strength" });
+      this.others = el("div", { class: "tn-others" });
       this.caption = el("p", { class: "tn-caption" });
       this.slider = el("input", { type: "range", class: "tn-slider", min: 0, "aria-label": t("Step of the sample"), on: { input: () => this.chooseStep(Number(this.slider.value)) } });
       this.newest = tanren.button(t("Newest sample"), () => this.chooseStep(this.steps.length - 1), { class: "tn-button tn-small" });
@@ -47,7 +68,7 @@
       this.viewer = el(
         "div",
         { class: "tn-viewer" },
-        el("div", { class: "tn-frame" }, this.link, this.missing),
+        el("div", { class: "tn-cells" }, this.others, el("figure", { class: "tn-cell" }, el("div", { class: "tn-frame" }, this.link, this.missing), this.strength)),
         el("div", { class: "tn-row" }, this.slider, this.say, this.newest),
         el("label", { class: "tn-row tn-prompt" }, el("span", { class: "tn-soft" }, t("Prompt:")), this.chooser),
         this.caption
@@ -77,14 +98,17 @@
       if (samples.length) this.show();
     }
 
-    /** Same prompt and seed belong together; a step that was done again has its newer picture. */
+    /** Same prompt and seed belong together; a step that was done again has its newer pictures. */
     group(samples) {
       const prompts = new Map();
       const steps = new Set();
       for (const sample of samples) {
         const key = JSON.stringify([sample.index, sample.prompt, sample.seed]);
-        if (!prompts.has(key)) prompts.set(key, { ...sample, pictures: new Map() });
-        prompts.get(key).pictures.set(sample.step, sample);
+        if (!prompts.has(key)) prompts.set(key, { ...sample, strengths: new Map() });
+        const strengths = prompts.get(key).strengths;
+        const strength = sample.strength ?? 1;
+        if (!strengths.has(strength)) strengths.set(strength, new Map());
+        strengths.get(strength).set(sample.step, sample);
         steps.add(sample.step);
       }
       this.prompts = [...prompts.values()].sort((one, other) => (one.index || 0) - (other.index || 0));
@@ -100,10 +124,10 @@
       this.chooser.selectedIndex = this.prompt;
     }
 
-    /** The sample in sight, or null where this prompt has none at this step. */
+    /** The sample in sight, or null where this prompt has none at this step; of several strengths the highest. */
     current() {
       const prompt = this.prompts[this.prompt];
-      return (prompt && prompt.pictures.get(this.steps[this.step])) || null;
+      return prompt ? pictureAt(prompt, highest(prompt), this.steps[this.step]) : null;
     }
 
     choosePrompt(place) {
@@ -145,8 +169,31 @@
       tanren.setText(this.say, at);
       tanren.setAttribute(this.slider, "aria-valuetext", at);
       tanren.setText(this.caption, t("Seed {seed}", { seed: prompt.seed ?? "–" }) + " · " + (prompt.prompt || t("(empty prompt)")));
+      this.showStrengths(prompt, step);
       if (sample) this.load(sample, at);
       else this.onMissing(t("This prompt has no picture at step {step}.", { step: tanren.number(step) }));
+    }
+
+    /** The same prompt and seed at the other strengths, and how strong each of them is. */
+    showStrengths(prompt, step) {
+      const strengths = [...prompt.strengths.keys()].sort((one, other) => one - other);
+      tanren.setText(this.strength, strengths.length > 1 ? strengthText(highest(prompt)) : "");
+      const others = strengths.slice(0, -1).map((strength) => [strength, pictureAt(prompt, strength, step)]);
+      const key = JSON.stringify(others.map(([strength, sample]) => [strength, sample && sample.file]));
+      if (this.others.dataset.key === key) return;
+      this.others.dataset.key = key;
+      this.others.replaceChildren(...others.map(([strength, sample]) => this.cell(strengthText(strength), sample)));
+    }
+
+    cell(label, sample) {
+      const frame = el("div", { class: "tn-frame" });
+      if (sample) {
+        const address = tanren.sampleAddress(this.jobId, sample.file);
+        const picture = el("img", { class: "tn-picture", alt: `${sample.prompt || ""} (${label})`, on: { load: () => picture.classList.toggle("tn-tiny", picture.naturalWidth < SMALL) } });
+        frame.append(el("a", { class: "tn-picture-link", href: address, target: "_blank", rel: "noopener noreferrer", title: t("Open the picture alone") }, picture));
+        picture.src = address;
+      }
+      return el("figure", { class: "tn-cell" }, frame, el("figcaption", { class: "tn-strength" }, label));
     }
 
     when(step, sample) {
@@ -172,7 +219,8 @@
 
     /** So that the slider and the keys change pictures without a wait. */
     preload(place) {
-      const sample = this.prompts[this.prompt] && this.prompts[this.prompt].pictures.get(this.steps[place]);
+      const prompt = this.prompts[this.prompt];
+      const sample = prompt && pictureAt(prompt, highest(prompt), this.steps[place]);
       if (sample) new Image().src = tanren.sampleAddress(this.jobId, sample.file);
     }
 

@@ -13,6 +13,16 @@
     trigger_in_captions: "caption_prefix",
     length: "max_train_epochs max_train_steps",
     length_unit: "",
+    goal: "",
+    base_kind: "",
+    concept_action: "action",
+    concept: "target positive",
+    concept_plus: "positive",
+    concept_minus: "negative",
+    concept_neutral: "neutral target_class",
+    concept_strength: "guidance_scale",
+    concept_size: "resolution",
+    concept_batch: "batch_size",
   };
 
   /** Write the names where they are missing yet; safe to call again and again. */

@@ -28,7 +28,9 @@ def prompts(count=2, **options):
 class Setup:
     """Previews of a tiny model and everything they told."""
 
-    def __init__(self, folder, given=None, processes=None, pause=None, model=None, name="mine", **options):
+    def __init__(
+        self, folder, given=None, processes=None, pause=None, model=None, name="mine", strengths=(1.0,), **options
+    ):
         self.events = []
         report = Report([self.events.append])
         self.model = model or tiny_model()
@@ -45,6 +47,7 @@ class Setup:
             seed=1,
             report=report,
             processes=processes or Processes(CPU),
+            strengths=strengths,
             **extra,
         )
 
@@ -269,3 +272,29 @@ def test_numbers_that_are_not_finite_give_no_black_picture():
 def test_what_a_prompt_leaves_open_is_filled_in():
     picture = picture_of(SamplePrompt("a"), tiny_model(), sampler="euler", seed=9)
     assert picture == Picture("a", "", (512, 512), seed=9, steps=30, scale=7.5, sampler="euler")
+
+
+def test_several_strengths_have_names_and_what_is_without_the_network_is_drawn_once(tmp_path):
+    given = [*prompts(1, seed=7), *prompts(1)]
+    setup = Setup(tmp_path, given=given, strengths=(-1.0, 0.0, 1.0))
+    for step in (1, 2):
+        setup.previews.maybe(step=step, epoch=0, on_request=True)
+
+    told = [(event["step"], event["index"], event["strength"]) for event in setup.told("sample")]
+    assert told == [
+        *((1, index, strength) for index in (0, 1) for strength in (-1.0, 0.0, 1.0)),
+        *((2, 0, strength) for strength in (-1.0, 1.0)),
+        # Without a seed of its own every step has another one.
+        *((2, 1, strength) for strength in (-1.0, 0.0, 1.0)),
+    ]
+    assert names(tmp_path)[:3] == [
+        "mine_000001_00_x+0_TIME_7.png",
+        "mine_000001_00_x+1_TIME_7.png",
+        "mine_000001_00_x-1_TIME_7.png",
+    ]
+
+
+def test_one_strength_is_not_told(tmp_path):
+    setup = Setup(tmp_path, given=prompts(1))
+    setup.previews.maybe(step=1, epoch=0, on_request=True)
+    assert "strength" not in setup.told("sample")[0]

@@ -143,6 +143,20 @@ def test_samples_are_grouped_by_prompt_and_drawn_again_once(tmp_path):
     assert history.look().samples[-1]["path"] == "/out/sample/e.png"
 
 
+def test_samples_of_several_strengths_are_kept_apart(tmp_path):
+    for strength in (1.0, -1.0, 0.0, 1.0):
+        facts = {"prompt": "p", "seed": 7, "index": 0, "step": 5, "strength": strength}
+        tell(tmp_path, "sample", file=f"/out/x{strength:+g}.png", **facts)
+
+    samples = History(tmp_path).look().samples
+
+    assert [(one["path"], one["strength"]) for one in samples] == [
+        ("/out/x-1.png", -1.0),
+        ("/out/x+0.png", 0.0),
+        ("/out/x+1.png", 1.0),
+    ]
+
+
 @pytest.fixture
 def running(shelf, submit, tmp_path):
     """A job that this process pretends to train."""

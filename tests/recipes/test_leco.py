@@ -107,13 +107,19 @@ def test_sliders_draw_their_samples_at_three_strengths(train, tmp_path):
     assert len({path.read_bytes() for path in pictures}) == 3
 
 
-def test_an_erasing_run_draws_one_sample(train, tmp_path):
+def test_an_erasing_run_draws_what_was_before_once_and_what_is_after_each_time(train, tmp_path):
     prompts = tmp_path / "samples.txt"
     prompts.write_text("a red circle --w 64 --h 64 --s 2 --d 3\n", "utf-8")
-    code, out = train(f"--sample_prompts={prompts}", "--sample_every_n_steps=3")
+    code, out = train(f"--sample_prompts={prompts}", "--sample_every_n_steps=1", "--learning_rate=1e-2")
     assert code == 0
-    (picture,) = (out / "sample").iterdir()
-    assert picture.name.split("_")[3].isdigit()
+    pictures = sorted(path.name for path in (out / "sample").iterdir())
+    assert [name.split("_")[1:4:2] for name in pictures] == [
+        ["000001", "x+0"],
+        ["000001", "x+1"],
+        ["000002", "x+1"],
+        ["000003", "x+1"],
+    ]
+    assert len({(out / "sample" / name).read_bytes() for name in pictures}) == 4
 
 
 @pytest.mark.option("max_denoising_steps", "leco_denoise_guidance_scale", "noise_offset")

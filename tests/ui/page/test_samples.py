@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 from ui.page.stories import sample
@@ -78,3 +80,22 @@ def test_no_samples_yet(page):
     page.locator(".tn-job-row", has_text="flat colour style").click()
 
     expect(page.locator(".tn-samples .tn-nothing")).to_have_text("No sample pictures yet.")
+
+
+def test_several_strengths_stand_side_by_side_and_keep_what_was_drawn_once(page, viewer, world):
+    prompt = {"prompt": "a person", "seed": 5, "index": 0, "epoch": 0}
+    drawn = [(0, -1.0), (0, 0.0), (0, 1.0), (25, -1.0), (25, 1.0), (50, -1.0), (50, 1.0)]
+    world.jobs["20251009-085320-crescent"]["samples"] = [
+        {**prompt, "file": f"slider_{step}_x{strength:+g}.png", "step": step, "strength": strength}
+        for step, strength in drawn
+    ]
+
+    labels = viewer.locator(".tn-cell .tn-strength")
+    expect(labels).to_have_text(["at strength -1", "without it (strength 0)", "at strength +1"])
+    files = [picture.get_attribute("src").rpartition("/")[2] for picture in viewer.locator("img").all()]
+    assert files == ["slider_50_x-1.png", "slider_0_x%2B0.png", "slider_50_x%2B1.png"]
+    expect(viewer.locator("select")).to_have_value("1. a person")
+    viewer.focus()
+    page.keyboard.press("Home")
+    expect(viewer.locator("img").first).to_have_attribute("src", re.compile("slider_0_x-1.png"))
+    expect(viewer.locator(".tn-step")).to_have_text("before training")

@@ -49,7 +49,8 @@ class Previews:
         seed: of the run; prompts without a seed get one from it, the same in every attempt at the same step.
         report: told of every picture and every failure.
         processes: who draws what.
-        strengths: of the network, one picture each; only when there are several do the names tell them.
+        strengths: of the network, one picture each; only when there are several do names and events tell them. What a
+            prompt with a seed looks like without the network is drawn once.
         pause: around the use of weights (schedule-free optimizers).
         autocast: around the model's calls, for networks that need it.
         at_hand: around all pictures of one time, brings what the model needs for them to the device.
@@ -79,6 +80,7 @@ class Previews:
         self.report, self.processes, self.pause, self.autocast = report, processes, pause, autocast
         self.at_hand, self.steered = at_hand, steered
         self.strengths = tuple(strengths)
+        self._drawn_without: set[int] = set()
         self.failures = 0
         for index, prompt in enumerate(self.prompts):
             if prompt.sample_sampler is not None and prompt.sample_sampler not in KNOWN:
@@ -127,6 +129,8 @@ class Previews:
     def _draw_each(self, mine: Sequence[tuple[int, SamplePrompt]], suffix: str, step: int, phase: Phase) -> None:
         for index, prompt in mine:
             for strength in self.strengths:
+                if strength == 0 and index in self._drawn_without:
+                    continue
                 self.network.set_multiplier(strength)
                 self._draw_one(index, prompt, suffix, step, phase, strength)
             phase.advance()
@@ -152,7 +156,12 @@ class Previews:
             log.debug("sample picture %d failed", index, exc_info=True)
             self._tell_failure(f"Sample picture {index}", error)
             return
-        self.report.tell("sample", file=str(path), prompt=picture.prompt, seed=picture.seed, index=index, step=step)
+        if strength == 0 and prompt.seed is not None:
+            self._drawn_without.add(index)
+        at = {"strength": strength} if len(self.strengths) > 1 else {}
+        self.report.tell(
+            "sample", file=str(path), prompt=picture.prompt, seed=picture.seed, index=index, step=step, **at
+        )
 
     def _tell_failure(self, what: str, error: Exception) -> None:
         self.failures += 1

@@ -66,7 +66,7 @@ class History:
 
     def _reset(self) -> None:
         self._next, self._epochs = 0, (0, 0)
-        self._samples: dict[tuple[int, int], dict[str, Any]] = {}
+        self._samples: dict[tuple[int, int, float], dict[str, Any]] = {}
         self._files: dict[str, dict[str, Any]] = {}
         self._warnings: dict[str, None] = {}
 
@@ -83,7 +83,8 @@ class History:
         elif kind == "sample":
             step, index = _whole(event.get("step")), _whole(event.get("index"))
             epochs, at_step = self._epochs
-            self._samples[index, step] = {
+            strength = _number(event.get("strength"))
+            self._samples[index, step, 1.0 if strength is None else strength] = {
                 "path": str(event.get("file")),
                 "step": step,
                 # A picture after an epoch belongs to it, one between two to the epoch under way.
@@ -91,6 +92,7 @@ class History:
                 "prompt": str(event.get("prompt", "")),
                 "seed": event.get("seed"),
                 "index": index,
+                **({} if strength is None else {"strength": strength}),
             }
 
 

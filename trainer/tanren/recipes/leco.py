@@ -33,7 +33,8 @@ from ..options.spec import Settings
 from ..options.training import TrainingOptions
 
 TRACKERS = {"train_leco": "leco_train", "sdxl_train_leco": "sdxl_leco_train"}
-SLIDER_STRENGTHS = (-1.0, 0.0, 1.0)
+# Of sample pictures: before and after, and the other end of a slider.
+STRENGTHS, SLIDER_STRENGTHS = (0.0, 1.0), (-1.0, 0.0, 1.0)
 
 
 def run(family: Family, settings: Settings, scan: PromptScan, report: Report, processes: Processes) -> None:
@@ -66,7 +67,7 @@ def run(family: Family, settings: Settings, scan: PromptScan, report: Report, pr
         resting.put(part)
     objective = Concept(model, network, prompts.pairs, texts, settings[LecoOptions], settings[LossOptions], seed=seed)
 
-    strengths = SLIDER_STRENGTHS if prompts.has_sliders else (1.0,)
+    strengths = SLIDER_STRENGTHS if prompts.has_sliders else STRENGTHS
     running = Run(
         dataset=PromptSteps(counts.batches_per_process),
         objective=objective,
