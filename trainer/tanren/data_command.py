@@ -10,6 +10,7 @@ Whatever changes the user's files goes through the journal (preparation/journal.
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,10 +37,22 @@ class DataCommand:
     needs_trainer: Callable[[Sequence[str]], bool] = lambda words: False
 
 
+def _lacks_numpy(words: Sequence[str]) -> bool:
+    """True when edges are wanted, which need numpy, and this Python has none."""
+    kinds = {word.rpartition("=")[2] for word in words}
+    return not kinds & {"blur", "grey", "lineart"} and importlib.util.find_spec("numpy") is None
+
+
 COMMANDS = {
     "scan": DataCommand("say what a folder of pictures holds", "data_commands.scan"),
     "caption": DataCommand("captions from picture files, folder names or JSON, and into JSON", "data_commands.caption"),
     "edit": DataCommand("change captions: tags, find and replace, encodings", "data_commands.edit"),
+    "resize": DataCommand("copies in another size, format or with another background", "data_commands.pictures"),
+    "mask": DataCommand("clean transparency, or masks for masked loss, as copies", "data_commands.pictures"),
+    "condition": DataCommand("control pictures: edges, blur, grey, line art", "data_commands.pictures", _lacks_numpy),
+    "pairs": DataCommand("check that pictures and control pictures or masks fit", "data_commands.pictures"),
+    "layout": DataCommand("put pictures into a <repeats>_<name> folder", "data_commands.layout"),
+    "export": DataCommand("a dataset file, or one archive of everything", "data_commands.layout"),
     "undo": DataCommand("take the last change of files back", "data_commands.history"),
     "redo": DataCommand("make a change that was undone again", "data_commands.history"),
     "history": DataCommand("list the changes, or forget one for good", "data_commands.history"),
