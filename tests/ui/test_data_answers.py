@@ -173,7 +173,7 @@ def test_words_find_captions(looked, words, names):
 
 
 def test_a_filter_that_cannot_be_read_says_where(looked):
-        answer = looked.ask("rows", filter=json.dumps({"words": "hat and ("}), offset=0, count=10)
+    answer = looked.ask("rows", filter=json.dumps({"words": "hat and ("}), offset=0, count=10)
 
     assert answer.status_code == 400
     assert answer.json()["problem"]["what"].startswith("The filter cannot be understood:")
@@ -189,7 +189,7 @@ def test_a_trigger_word_is_counted_and_what_lacks_it_is_shown(looked):
 
 
 def test_the_crop_of_a_row_is_the_one_training_makes(looked):
-        row = looked.row("04.bmp")
+    row = looked.row("04.bmp")
 
     # 512x288 goes to the bucket 640x384 of 512x512 pixels: 683x384, of which the middle 640 are seen.
     assert row["crop"]["bucket"] == [640, 384]
@@ -313,7 +313,7 @@ def test_filling_leaves_captions_that_say_something(page, folder):
     ],
 )
 def test_odd_requests_are_refused_with_a_sentence(looked, tool, values, what):
-        answer = looked.send("apply", tool=tool, values=values)
+    answer = looked.send("apply", tool=tool, values=values)
 
     assert answer.status_code in (400, 422)
     assert answer.json()["problem"]["what"].startswith(what)
