@@ -131,3 +131,8 @@ def test_a_list_with_quoted_names_is_read(tmp_path):
     path = tmp_path / "selected_tags.csv"
     path.write_bytes('\ufefftag_id,name,category,count\r\n1,"a,b",0,5\r\n2,lum,4,3\r\n'.encode())
     assert read_labels(path) == (Label("a,b", 0), Label("lum", 4))
+
+
+def test_a_picture_in_which_nothing_is_found_keeps_its_caption():
+    assert merged("a cat", [], "replace", TagRules(first=("sks",))) is None
+    assert merged("", [], "fill", TagRules()) is None

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
@@ -165,8 +166,8 @@ def _loading(place: Path) -> Iterator[None]:
         raise EnvironmentProblem(
             where=str(place), what="This captioner needs a package that is not installed.", why=first_line(error)
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        # transformers reports an unknown architecture, a damaged file and a missing part in these four ways.
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        # An unknown architecture, a damaged file and a missing part are reported in all these ways.
         raise ModelFileError(
             where=str(place),
             what="The captioner cannot be loaded.",

@@ -44,4 +44,5 @@ def joined(before: str, sentence: str, prefix: str, mode: str) -> str | None:
     opening = "" if prefix in kept else prefix
     addition = "" if sentence in kept else sentence
     text = ", ".join(filter(None, (opening, kept, addition)))
-    return None if text == old else text
+    # A model that says nothing is no reason to empty a caption.
+    return None if not sentence or text == old else text

@@ -52,7 +52,7 @@ class ConsoleSink:
         elif kind == "problem":
             self._say("\n  ".join(filter(None, (_head(event), event["why"], event["fix"]))))
         elif kind == "picture" and self._shows_pictures:
-            self._say(f"{event['file']}: {event.get('text', 'stays as it is')}")
+            self._say(f"{event['file']}: {event['text']}")
         elif kind == "result":
             failed = f", {event['failed']} failed" if event["failed"] else ""
             self._say(f"{event['written']} written, {event['unchanged']} left as they are{failed}.")

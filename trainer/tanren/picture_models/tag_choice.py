@@ -145,7 +145,8 @@ def merged(existing: str, tags: Sequence[str], mode: str, rules: TagRules) -> st
     mark = rules.separator.strip()
     old = [tag.strip() for tag in existing.split(mark) if tag.strip()] if mode == "append" else []
     text = rules.separator.join(without_repetition([*rules.first, *old, *tags]))
-    return None if text == existing.strip() else text
+    # Nothing found is no reason to empty a caption.
+    return None if not tags or text == existing.strip() else text
 
 
 def written(name: str, rules: TagRules) -> str:

@@ -86,8 +86,8 @@ def write_captions(captions: Sequence[NewCaption], recorder: Recorder | None, re
     outcome.unchanged += len(captions) - len(new)
     for caption in captions:
         changed = caption.text is not None
-        facts = {"file": str(caption.found.path), "changed": changed, **caption.facts}
-        report.tell("picture", **facts, **({"text": caption.text} if changed else {}))
+        text = caption.text if changed else "stays as it is"
+        report.tell("picture", file=str(caption.found.path), changed=changed, text=text, **caption.facts)
 
 
 def write_copy(
