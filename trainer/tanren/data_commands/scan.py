@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from ..disk import size_text
@@ -162,11 +163,19 @@ def _named(what: str, names: Names) -> Iterator[str]:
 
 def overview_as_json(overview: Overview) -> dict[str, Any]:
     """The overview for programs; the method behind look-alikes is in preparation/facts.py."""
-    found = asdict(overview)
+    found = {one.name: _plain(getattr(overview, one.name)) for one in fields(overview)}
     found["level"] = _level_as_json(overview.level)
     found["buckets"] = [[*size, count] for size, count in sorted(overview.buckets.items())]
-    found["captions"]["tags"] = dict(overview.captions.tags.most_common())
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Counters as objects with the most frequent first; dataclasses as objects."""
+    if isinstance(value, Counter):
+        return dict(value.most_common())
+    if isinstance(value, (Captions, Names)):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    return value
 
 
 def row_as_json(row: PictureFacts, crop: Crop | None) -> dict[str, Any]:
