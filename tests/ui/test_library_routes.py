@@ -75,7 +75,7 @@ def test_rows_say_what_the_table_shows(client):
     rows = {row["name"]: row for row in get(client, "/rows")["rows"]}
     cat = rows["cat.safetensors"]
 
-    assert (cat["place"], cat["family"], cat["type"], cat["rank"]) == ("アニメ", "Stable Diffusion 1", "LoRA", "4–8")
+    assert (cat["place"], cat["family"], cat["type"], cat["rank"]) == ("アニメ", "SD 1", "LoRA", "4–8")
     assert (cat["words"], cat["tags"], cat["flags"], cat["alias"]) == ("mycat", ["mycat", "sofa"], [], "")
     assert rows["copy.safetensors"]["alias"] == "another name"
     assert rows["broken.safetensors"]["problem"].startswith("It is a web page")
@@ -122,7 +122,7 @@ def test_the_overview_offers_what_occurs(client, folder):
     assert told["count"] == 5
     assert told["families"] == [
         ["flux", "FLUX.1"],
-        ["sd1", "Stable Diffusion 1"],
+        ["sd1", "SD 1"],
         ["sdxl", "SDXL"],
         ["unknown", "unknown"],
     ]

@@ -23,6 +23,7 @@ MOST_ROWS, MOST_PATHS, MOST_TAGS, LONGEST = 200, 5000, 8, 200
 HIGHEST = 10**9
 TEXTS = ("text", "tag", "family", "type", "trainer", "date_from", "date_to")
 TRUTHS = ("without_metadata", "broken", "duplicates")
+SHORT_FAMILIES = {"sd1": "SD 1", "sd2": "SD 2", "sd3": "SD 3"}
 SHORT_TYPES = {"locon": "LoCon", "full": "full difference", "dora": "DoRA"}
 
 
@@ -34,7 +35,7 @@ def overview(desk: Desk, query: Query) -> dict[str, Any]:
     return {
         "version": index.version,
         "count": len(rows),
-        "families": [[one, words(FAMILIES.get(one, one))] for one in choices(rows, "family")],
+        "families": [[one, _family(one, words)] for one in choices(rows, "family")],
         "types": [[one, _type(one, words)] for one in choices(rows, "type")],
         "trainers": choices(rows, "trainer"),
         "folders": [folder.name if desk.surroundings.is_public else str(folder) for folder in folders],
@@ -121,7 +122,7 @@ class _Teller:
             "name": row.name,
             "place": _place(row.path, self._folders),
             "alias": row.alias if row.alias != Path(row.path).stem else "",
-            "family": "" if row.problem else self._words(FAMILIES.get(row.family, row.family)),
+            "family": "" if row.problem else _family(row.family, self._words),
             "type": "" if row.problem else _type(row.type, self._words),
             "rank": row.ranks,
             "words": row.words,
@@ -205,6 +206,10 @@ def _work(desk: Desk) -> dict[str, Any] | None:
 
 def _type(kind: str, words: Words) -> str:
     return words(SHORT_TYPES.get(kind) or TYPES.get(kind, kind))
+
+
+def _family(family: str, words: Words) -> str:
+    return SHORT_FAMILIES.get(family) or words(FAMILIES.get(family, family))
 
 
 def _place(path: str, folders: Iterable[str]) -> str:
