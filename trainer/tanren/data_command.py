@@ -43,13 +43,32 @@ def _lacks_numpy(words: Sequence[str]) -> bool:
     return not kinds & {"blur", "grey", "lineart"} and importlib.util.find_spec("numpy") is None
 
 
+def _asks_a_model(words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == "--model" for word in words)
+
+
+def _always(words: Sequence[str]) -> bool:
+    return True
+
+
+MODELS = "picture_models.__main__"
 COMMANDS = {
     "scan": DataCommand("say what a folder of pictures holds", "data_commands.scan"),
     "caption": DataCommand("captions from picture files, folder names or JSON, and into JSON", "data_commands.caption"),
     "edit": DataCommand("change captions: tags, find and replace, encodings", "data_commands.edit"),
+    "tag": DataCommand("tags from a WD14 tagger: --model", MODELS, _always),
+    "describe": DataCommand("sentences from a captioner such as BLIP: --model", MODELS, _always),
     "resize": DataCommand("copies in another size, format or with another background", "data_commands.pictures"),
-    "mask": DataCommand("clean transparency, or masks for masked loss, as copies", "data_commands.pictures"),
-    "condition": DataCommand("control pictures: edges, blur, grey, line art", "data_commands.pictures", _lacks_numpy),
+    "mask": DataCommand(
+        "clean transparency, masks for masked loss; with --model: cut-outs", "data_commands.pictures", _asks_a_model
+    ),
+    "condition": DataCommand(
+        "control pictures: edges, blur, grey, line art; with --model: depth",
+        "data_commands.pictures",
+        lambda words: _asks_a_model(words) or _lacks_numpy(words),
+    ),
+    "faces": DataCommand("crops around faces: --model or --boxes", MODELS, _always),
+    "regularize": DataCommand("pictures of a class, drawn by the base model, or empty ones", MODELS, _always),
     "pairs": DataCommand("check that pictures and control pictures or masks fit", "data_commands.pictures"),
     "layout": DataCommand("put pictures into a <repeats>_<name> folder", "data_commands.layout"),
     "export": DataCommand("a dataset file, or one archive of everything", "data_commands.layout"),
@@ -69,8 +88,7 @@ def main(words: Sequence[str]) -> int:
         print(overview())
         return 0 if words else 2
     try:
-        command = command_named(words[0])
-        code: int = import_module(f".{command.module}", __package__).main(list(words))
+        code: int = import_module(f".{module_of(words)}", __package__).main(list(words))
     except UserError as problem:
         print(plain(str(problem)), file=sys.stderr)
         return problem.code
@@ -91,6 +109,22 @@ def command_named(name: str) -> DataCommand:
         what="There is no such command.",
         fix=f"Did you mean {near[0]}?" if near else f"There are: {', '.join(COMMANDS)}.",
     )
+
+
+def module_of(words: Sequence[str]) -> str:
+    """The module that does what the words ask for.
+
+    Raises:
+        UsageError: there is no such command.
+    """
+    module = command_named(words[0]).module
+    return MODELS if _asks_a_model(words) else module
+
+
+def sections_for(words: Sequence[str]) -> tuple[str, ...]:
+    """Sets of packages that these words need beside the trainer's: onnxruntime for all models but captioners."""
+    is_onnx = words[0] in ("tag", "mask", "condition", "faces") and _asks_a_model(words)
+    return ("tagging",) if is_onnx else ()
 
 
 def overview() -> str:

@@ -129,7 +129,7 @@ def _table() -> dict[str, SubCommand]:
         "meta": SubCommand(
             _meta, "look into model files, edit what they say: meta show|edit|undo|diff|scrub|verify|norms"
         ),
-        "data": SubCommand(_data, "prepare pictures and captions: data scan|edit|caption|resize|mask|undo …"),
+        "data": SubCommand(_data, "prepare pictures and captions: data scan|tag|edit|resize|mask|regularize|undo …"),
         "convert": SubCommand(_convert, "prompt lists of other programs: convert leco OLD.yaml NEW.toml"),
     }
     trainers = {name: SubCommand(_trainer_called(name), command.title) for name, command in COMMANDS.items()}
@@ -232,7 +232,7 @@ def _data(words: list[str], start: Start) -> int:
     if not words or words[0].startswith("-"):
         return data_command.main(words)
     if data_command.command_named(words[0]).needs_trainer(words[1:]):
-        return _run_module("tanren.data_command", words, start)
+        return _run_module("tanren.data_command", words, start, data_command.sections_for(words))
     return _with_pillow("data_command", words, start)
 
 

@@ -81,8 +81,10 @@ def _with_hyphens(word: str) -> str:
     return (name.replace("_", "-") if re.fullmatch(r"--\w[\w-]*", name) else name) + equals + value
 
 
-def _add_folder(parser: argparse.ArgumentParser, model: str, *, needs_model: bool = True) -> None:
+def _add_folder(parser: argparse.ArgumentParser, model: str, *, needs_model: bool = True, out: str = "") -> None:
     parser.add_argument("folder", metavar="FOLDER", help="folder of pictures")
+    if out:
+        parser.add_argument("out", metavar="OUT", help=out)
     parser.add_argument("--recursive", action="store_true", help="and the folders below it")
     parser.add_argument("--model", required=needs_model, default="", help=model)
     parser.add_argument("--download", action="store_true", help="fetch a hub model that is not on this machine yet")
@@ -125,36 +127,37 @@ def _add_describe(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_mask(parser: argparse.ArgumentParser) -> None:
-    _add_folder(parser, "ONNX segmentation model: U²-Net, ISNet, BiRefNet …")
+    _add_folder(
+        parser,
+        "ONNX segmentation model: U²-Net, ISNet, BiRefNet …",
+        out="folder for the copies; masks may go to FOLDER itself, as <name>-masklabel.png",
+    )
     parser.add_argument("--kind", default="auto", help="how it wants its input; auto: told by its name")
     parser.add_argument(
         "--result", choices=("alpha", "flat", "mask"), default="alpha", help="transparent, on a colour, or masks"
     )
     parser.add_argument("--background", default="white", help="colour of flat: white, black, grey or RRGGBB")
-    parser.add_argument("--out", metavar="FOLDER", help="of the copies; masks without it lie beside their pictures")
     parser.add_argument("--no-captions", action="store_true", help="do not copy captions along")
 
 
 def _add_condition(parser: argparse.ArgumentParser) -> None:
-    _add_folder(parser, "ONNX depth model: MiDaS, DPT or Depth Anything")
+    _add_folder(parser, "ONNX depth model: MiDaS, DPT or Depth Anything", out="folder for the depth pictures")
     parser.add_argument("--kind", default="auto", help="how it wants its input; auto: told by its name")
     parser.add_argument("--far-is-bright", action="store_true", help="instead of near")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="of the conditioning pictures")
 
 
 def _add_faces(parser: argparse.ArgumentParser) -> None:
-    _add_folder(parser, "ONNX face detector in the layout of YOLOv8", needs_model=False)
+    _add_folder(parser, "ONNX face detector in the layout of YOLOv8", needs_model=False, out="folder for the crops")
     parser.add_argument("--boxes", metavar="FILE", help='instead: JSON {"picture.png": [[x, y, width, height]]}')
     parser.add_argument("--threshold", type=float, default=0.5, help="least certainty of a face (0.5)")
     parser.add_argument("--margin", type=float, default=2.0, help="crop this many times the face's size (2)")
     parser.add_argument("--square", action="store_true", help="crops as high as wide")
     parser.add_argument("--smallest", type=int, default=64, metavar="PIXELS", help="leave smaller crops out (64)")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="of the crops")
     parser.add_argument("--no-captions", action="store_true", help="do not copy captions along")
 
 
 def _add_regularize(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="what --reg_data_dir will name")
+    parser.add_argument("out", metavar="OUT", help="folder that --reg_data_dir will name")
     parser.add_argument("--class", dest="class_name", required=True, metavar="NAME", help="class, such as 1girl")
     parser.add_argument("--repeats", type=int, default=1, metavar="N", help="in the folder's name (1)")
     parser.add_argument("--prompt", action="append", default=[], help="instead of the class; several take turns")
@@ -228,7 +231,7 @@ def _read_mask(chosen: argparse.Namespace) -> MaskRequest:
         kind=chosen.kind,
         result=chosen.result,
         background=_colour(chosen.background),
-        out=_new_folder(chosen.out) if chosen.out else None,
+        out=_new_folder(chosen.out),
         copies_captions=not chosen.no_captions and chosen.result != "mask",
     )
 
@@ -266,7 +269,7 @@ def _read_regularize(chosen: argparse.Namespace) -> RegularizeRequest:
 
 
 def _new_folder(text: str) -> Path:
-    return resolve_user_path(text, "new folder", where="--out")
+    return resolve_user_path(text, "new folder", where="OUT")
 
 
 def _by_comma(text: str) -> tuple[str, ...]:

@@ -35,12 +35,10 @@ def mask(request: MaskRequest, report: Report) -> Outcome:
             kept = np.minimum(kept, read.alpha)
         return cut_out(read.pixels, kept, request.result, request.background)
 
-    out = request.out
-
     def target(found: Found) -> Path:
-        if out is None:
+        if request.out == request.folder:
             return found.path.with_name(found.path.stem + MASK_SUFFIX)
-        return out / found.inside.with_suffix(".png")
+        return request.out / found.inside.with_suffix(".png")
 
     return _copies(request, make, target, "mask", "Masks", report, copies_captions=request.copies_captions)
 

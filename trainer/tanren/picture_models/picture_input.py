@@ -17,6 +17,8 @@ Colours = tuple[float, float, float]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALVES, ONES = (0.5, 0.5, 0.5), (1.0, 1.0, 1.0)
 AUTO = "auto"
+# A plane with fewer cells than this part of the input's pixels, in each direction, is something else.
+COARSEST = 8
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class PictureModel:
         output = self.model.run(values)[0]
         if output.ndim == 4:
             output = output[:, 0]
-        if output.ndim != 3:
+        if output.ndim != 3 or min(output.shape[1:]) * COARSEST < min(self.size_wh):
             shape = "×".join(map(str, output.shape))
             raise ModelFileError(
                 where=str(self.model.path),

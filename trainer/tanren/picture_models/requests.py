@@ -95,20 +95,17 @@ class DescribeRequest(CaptionRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskRequest(FolderRequest):
-    """Cut-outs; `out` is None for masks beside their pictures."""
+    """Cut-outs; masks may go to the folder of the pictures itself, under names that training knows."""
 
     kind: str
     result: str
     background: tuple[int, int, int]
-    out: Path | None
+    out: Path
     copies_captions: bool
 
     def __post_init__(self) -> None:
-        if self.out is None and self.result != "mask":
-            raise UsageError(
-                where="--out", what="It is missing.", fix="Name the folder for the copies; no picture is changed."
-            )
-        _refuse_own_folder(self.out, self.folder)
+        if self.result != "mask":
+            _refuse_own_folder(self.out, self.folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,10 +208,10 @@ def _within(where: str, value: int, low: int, high: int) -> None:
         raise UsageError(where=where, what=f"{value} is not within {low} to {high}.")
 
 
-def _refuse_own_folder(out: Path | None, folder: Path) -> None:
-    if out is not None and out.resolve() == folder.resolve():
+def _refuse_own_folder(out: Path, folder: Path) -> None:
+    if out.resolve() == folder.resolve():
         raise UsageError(
-            where="--out",
+            where="OUT",
             what="It is the folder of the pictures themselves.",
             fix="Give another folder; copies beside their pictures would be trained on, too.",
         )
