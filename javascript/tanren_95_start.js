@@ -19,10 +19,20 @@
     // gradio 3 gives its tab buttons no id: they stand in the same order as their pages.
     const page = byId(elemId);
     const tabs = page && page.closest(".tabs");
-    if (!tabs) return null;
+    if (!tabs) return buttonInMenu(elemId);
     const pages = [...tabs.children].filter((child) => child.classList.contains("tabitem"));
     const head = tabs.querySelector(":scope > .tab-nav");
     return (head && head.children[pages.indexOf(page)]) || null;
+  }
+
+  /** Where the page is narrow, the newest line keeps most tabs in a menu: nameless, in the order of the tabs. */
+  function buttonInMenu(elemId) {
+    const strip = byId("tanren-strip");
+    const place = ((strip && strip.dataset.tabs) || "").split(" ").indexOf(elemId);
+    const measured = document.querySelectorAll("#tanren-tabs > .tab-wrapper > .tab-container.visually-hidden > button");
+    const label = measured[place] && measured[place].textContent;
+    const entries = document.querySelectorAll("#tanren-tabs > .tab-wrapper .overflow-dropdown > button");
+    return [...entries].find((entry) => label && entry.textContent.trim() === label.trim()) || null;
   }
 
   /** The button of our tab among the WebUI's, where there is a WebUI. */

@@ -12,6 +12,9 @@ from .train_tab import TrainTab
 
 TRAIN, JOBS, ENVIRONMENT = "tanren-tab-train", "tanren-tab-jobs", "tanren-tab-environment"
 LORAS, DATA = "tanren-tab-loras", "tanren-tab-data"
+# For the page script: on a narrow page the newest gradio keeps most tabs in a menu whose entries have no names.
+ORDER = (TRAIN, JOBS, DATA, LORAS, ENVIRONMENT)
+STRIP = '<div id="tanren-strip" class="tanren-strip" data-tabs="{tabs}"></div>'
 
 
 def build(context: Context) -> gr.Blocks:
@@ -20,7 +23,7 @@ def build(context: Context) -> gr.Blocks:
     Nothing is read from disk and no model is looked at here; that happens when a browser opens the page.
     """
     with blocks() as page:
-        html(render('<div id="tanren-strip" class="tanren-strip"></div>'), elem_id="tanren-top")
+        html(render(STRIP, tabs=" ".join(ORDER)), elem_id="tanren-top")
         with gr.Tabs(elem_id="tanren-tabs"):
             with gr.Tab("Train a LoRA", id=TRAIN, elem_id=TRAIN):
                 train = TrainTab(context)
