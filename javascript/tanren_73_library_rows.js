@@ -151,6 +151,8 @@
       if (top < this.frame.scrollTop) this.frame.scrollTop = top;
       else if (top > this.frame.scrollTop + room) this.frame.scrollTop = top - room;
       this.draw();
+      const line = this.lines.get(this.active);
+      if (line) line.root.scrollIntoView({ block: "nearest" });
     }
 
     open(place) {
