@@ -14,7 +14,9 @@
 
   /** A table; cells are texts or nodes, numbers stand to the right. */
   tanren.lora.table = function (heads, rows, kind = "") {
-    const cell = (content) => el("td", typeof content === "number" ? { class: "tn-number" } : {}, typeof content === "number" ? tanren.number(content) : content ?? "–");
+    // On a narrow page a row stands as lines, each with its head.
+    const settings = (content, place) => ({ class: typeof content === "number" ? "tn-number" : "", data: { head: heads[place] } });
+    const cell = (content, place) => el("td", settings(content, place), typeof content === "number" ? tanren.number(content) : content ?? "–");
     return el(
       "div",
       { class: "tn-lora-scroll" },
@@ -58,8 +60,8 @@
   }
 
   function besideOf(file) {
-    const { host, description } = file.beside;
-    const rows = Object.entries(host).map(([name, value]) => [name, String(value)]);
+    const { shown, description } = file.beside;
+    const rows = shown.map((one) => [one.title, one.text, one.name]);
     if (description) rows.push([t("Description file"), description]);
     if (!rows.length) return null;
     return tanren.folded(t("What the WebUI keeps beside it"), list(rows));

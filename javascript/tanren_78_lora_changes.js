@@ -11,7 +11,7 @@
   tanren.lora.makeChanges = function (plan) {
     if (plan.is_empty) return el("p", { class: "tn-nothing" }, t("Nothing changes."));
     const parts = [];
-    if (plan.inside.length) parts.push(el("h4", {}, t("In the file")), table(plan.inside));
+    if (plan.inside.length) parts.push(el("h4", {}, t("Inside of the file")), table(plan.inside));
     if (plan.beside.length) parts.push(el("h4", {}, t("In the WebUI's own file beside it")), table(plan.beside));
     if (plan.preview) parts.push(el("p", {}, t("The picture beside the file becomes the one you chose.")));
     if (plan.folders.length) {

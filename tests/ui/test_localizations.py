@@ -14,7 +14,7 @@ import pytest
 from gradio_pythons import LINES, python_of
 from tanren.commands import COMMANDS
 from tanren.library import facts
-from tanren.ui import cards, help_card, lora_edit_answers, presets, settings, trained_parts
+from tanren.ui import cards, help_card, lora_told, presets, settings, trained_parts
 from tanren.ui.fields import fields
 from tanren.ui.simple_view import OWN
 from ui import page_texts
@@ -54,7 +54,7 @@ ASSEMBLED = {
 }
 # Short words of the page of LoRA files, each under a longer text, which is no label of the WebUI.
 ASSEMBLED |= {f"fact {key}" for key in facts.TITLES} | {f"facts {group}" for group in (*facts.GROUPS, facts.REST)}
-ASSEMBLED |= {f"field {name}" for name in lora_edit_answers.HOST_TITLES}
+ASSEMBLED |= {f"field {name}" for name in lora_told.HOST_TITLES}
 ASSEMBLED |= {f"kind {name}" for name in ("family", "type", "trainer", "naming", "layers")}
 ASSEMBLED |= {"The captions: only how often each tag occurs.", "The captions: not even which tags there were."}
 ASSEMBLED |= {

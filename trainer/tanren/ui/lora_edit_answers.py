@@ -19,20 +19,11 @@ from ..library.look import look_at
 from ..library.preview import SIDE
 from .answers import Body, Desk
 from .lora_answers import model_path, page_words, told
-from .lora_told import named, title_of
+from .lora_told import host_title, title_of
 from .words import Words
 
 PICTURES = ("modelspec.thumbnail", "ssmd_cover_images")
 SHOWN, LONG = 2000, 240
-# What both the model file and the WebUI's own file can hold, and what people call it there.
-HOST_TITLES = {
-    "description": "Description",
-    "sd version": "Base model version",
-    "activation text": "Trigger words",
-    "preferred weight": "Preferred weight",
-    "negative text": "Negative prompt text",
-    "notes": "Own notes",
-}
 
 
 def edit(desk: Desk, body: Body) -> dict[str, Any]:
@@ -93,19 +84,13 @@ def _planned_told(plan: Planned, words: Words, *, is_written: bool) -> dict[str,
         "name": plan.path.name,
         "is_written": is_written,
         "inside": [_difference(one, title_of(one.key, words)) for one in plan.inside],
-        "beside": [
-            _difference(one, named("field", one.key, HOST_TITLES.get(one.key, one.key), words)) for one in plan.beside
-        ],
+        "beside": [_difference(one, host_title(one.key, words)) for one in plan.beside],
         "preview": plan.preview,
         "folders": [{"before": before, "after": after} for before, after in plan.folders.items()],
         "users": list(plan.users),
         "hashes": [words(CHANGES), words(STAYS)] if plan.inside else [],
         "is_empty": plan.is_empty,
     }
-
-
-def _host_title(name: str, words: Words) -> str:
-    return named("field", name, HOST_TITLES.get(name, name), words)
 
 
 def _difference(one: Difference, title: str) -> dict[str, Any]:

@@ -15,6 +15,15 @@ from .words import Words
 
 # What a page can show and search without becoming slow; the raw data have the rest.
 MOST_TAGS, MOST_ROWS = 3000, 1000
+# Fields of the WebUI's own file beside a model file.
+HOST_TITLES = {
+    "description": "Description",
+    "sd version": "Base model version",
+    "activation text": "Trigger words",
+    "preferred weight": "Preferred weight",
+    "negative text": "Negative prompt text",
+    "notes": "Own notes",
+}
 CIVITAI_TEXTS = ("name", "baseModel", "description")
 
 
@@ -57,7 +66,7 @@ def file_told(look: Look, words: Words, *, checkpoint: str | None) -> dict[str, 
         "buckets": [asdict(row) for row in tables.buckets[:MOST_ROWS]],
         "cover": any(look.metadata.get(key) for key in ("modelspec.thumbnail", "ssmd_cover_images")),
         "preview": look.beside.preview.name if look.beside.preview else None,
-        "beside": {"host": _shown_object(look.beside.host), "description": look.beside.description},
+        "beside": _beside_told(look, words),
         "civitai": civitai_told(look.beside.civitai),
     }
 
@@ -134,6 +143,17 @@ def civitai_told(content: dict[str, Any]) -> dict[str, Any] | None:
         value = content.get(name)
         told[name] = value if isinstance(value, int) and 0 < value < 2**53 else None
     return told
+
+
+def _beside_told(look: Look, words: Words) -> dict[str, Any]:
+    host = _shown_object(look.beside.host)
+    shown = [{"name": name, "title": host_title(name, words), "text": str(value)} for name, value in host.items()]
+    return {"host": host, "shown": shown, "description": look.beside.description}
+
+
+def host_title(name: str, words: Words) -> str:
+    """What people call a field of the WebUI's own file."""
+    return named("field", name, HOST_TITLES.get(name, name), words)
 
 
 def _shown_object(content: dict[str, Any]) -> dict[str, Any]:
