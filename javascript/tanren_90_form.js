@@ -123,9 +123,12 @@
     const said = plan.querySelector("[data-hidden]");
     if (!said) return;
     unasked = new Set(said.dataset.hidden.split(" ").filter(Boolean));
-    const rule = [...unasked].map((id) => `#tanren-form #${CSS.escape(id)}`).join(", ");
+    const ids = [...unasked].map((id) => `#${CSS.escape(id)}`);
+    const rule = ids.map((id) => `#tanren-form ${id}`).join(", ");
+    // gradio draws a frame around neighbours; one that holds hidden fields only would be left as a line.
+    const frames = `#tanren-form .form:not(:has(> :not(${ids.join(", ")})))`;
     const style = byId("tanren-unasked") || document.head.appendChild(el("style", { id: "tanren-unasked" }));
-    tanren.setText(style, rule ? `${rule} { display: none !important; }` : "");
+    tanren.setText(style, ids.length ? `${rule} { display: none !important; } ${frames} { display: none !important; }` : "");
   }
 
   /** Ask for the form of another training, once for each plan that says so. */

@@ -40,7 +40,7 @@ def _no_samples_every_zero(values: Values, problems: Problems) -> None:
 
 def _concepts_are_learned_by_the_unet(values: Values, problems: Problems) -> None:
     """LECO needs no word about its network; a text encoder never learns."""
-    if values.get("prompts_file") is None:
+    if "prompts_file" not in values:
         return
     if values.get("network_module") is None:
         values["network_module"] = "networks.lora"

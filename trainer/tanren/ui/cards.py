@@ -118,8 +118,11 @@ def _problem(problem: FoundProblem, words: Words, field_of: FieldOf) -> Html:
     sentences = [_finished(one, words) for one in (problem.what, problem.why, problem.fix) if one]
     field = field_of(problem.name) if problem.name else ""
     is_file = Path(problem.where).is_absolute()
-    heads = [words(problem.label)] if problem.label and not (is_file and problem.name in PICTURES) else []
-    if problem.where and problem.where.lstrip("-") != problem.name:
+    is_other = problem.name in CONCEPTS and field != problem.name
+    heads = (
+        [words(problem.label)] if problem.label and not (is_file and problem.name in PICTURES) and not is_other else []
+    )
+    if problem.where and problem.where.lstrip("-") != problem.name and not is_other:
         heads.append(problem.where)
     told = " ".join([f"{Path(problem.where).name}:", *sentences] if is_file else sentences)
     return render(

@@ -98,6 +98,8 @@ USUAL = {field.name: field.default if field.default is not None else "" for fiel
 # Keys of a prompt file that say how something is learned, by the question that asks for them.
 KEYS = {SIZE: "resolution", BATCH: "batch_size", STRENGTH: "guidance_scale"}
 MOST_PROMPTS = 4
+# Elements around the questions, which are hidden with them.
+COLUMN, ENDS_ROW, HOW_ROW = "tanren-concept", "tanren-concept-ends", "tanren-concept-how"
 
 Content = Mapping[str, Any]
 
@@ -175,11 +177,18 @@ def question_of(raw: Mapping[str, Any]) -> str:
     return PLUS if raw.get(ACTION) == SLIDES else WHAT
 
 
-def unasked(raw: Mapping[str, Any]) -> frozenset[str]:
-    """The questions that mean nothing beside the answers to the others."""
+def unasked(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The elements of questions that mean nothing beside the answers to the others, and of rows of nothing else."""
     if raw.get(CONCEPTS):
-        return frozenset(NAMES)
-    return frozenset((CONCEPTS, WHAT) if raw.get(ACTION) == SLIDES else (CONCEPTS, PLUS, MINUS))
+        return (ENDS_ROW, HOW_ROW, *map(element_of, NAMES))
+    if raw.get(ACTION) == SLIDES:
+        return tuple(map(element_of, (CONCEPTS, WHAT)))
+    return (ENDS_ROW, *map(element_of, (CONCEPTS, PLUS, MINUS)))
+
+
+def element_of(name: str) -> str:
+    """The element of a field on the page."""
+    return f"tanren-field-{name}"
 
 
 def sample_prompts(content: Any) -> list[str]:

@@ -325,9 +325,8 @@ class TrainForm:
     def _hidden(self, raw: Raw, training: Training) -> list[str]:
         """Elements of the page that say nothing now."""
         is_told = self._base_kind(raw) is not None or not self._base_path(raw)
-        unasked = concept.unasked(raw) - training.hidden if training.goal == CONCEPT else frozenset()
-        own = [BASE_KIND] if is_told else []
-        return [*hidden_elements(training), *(f"tanren-field-{name}" for name in (*sorted(unasked), *own))]
+        unasked = concept.unasked(raw) if training.goal == CONCEPT else (concept.COLUMN,)
+        return [*hidden_elements(training), *unasked, *([f"tanren-field-{BASE_KIND}"] if is_told else [])]
 
     def _base_path(self, raw: Raw) -> str:
         return unquoted(self.models.path(str(raw.get(BASE_MODEL) or "")))

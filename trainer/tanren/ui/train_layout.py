@@ -158,12 +158,12 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
 
 def _concept_questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[str, Component]) -> None:
     """What is asked where there are no pictures, and the text that may stand in its place."""
-    with gr.Column(elem_classes=["tanren-concept"]):
+    with gr.Column(elem_id=concept.COLUMN):
         made[concept.ACTION] = component(known[concept.ACTION], first[concept.ACTION], at_a_glance=len(concept.ACTIONS))
         made[concept.WHAT] = component(known[concept.WHAT], "")
-        with gr.Row():
+        with gr.Row(elem_id=concept.ENDS_ROW):
             _make(known, (concept.PLUS, concept.MINUS), first, made, min_width=220)
-        with gr.Row():
+        with gr.Row(elem_id=concept.HOW_ROW):
             made[concept.NEUTRAL] = component(known[concept.NEUTRAL], "", min_width=220, scale=2)
             made[concept.STRENGTH] = component(known[concept.STRENGTH], first[concept.STRENGTH], min_width=150)
         made[CONCEPTS] = component(known[CONCEPTS], "", info=CONCEPTS_INFO)
