@@ -50,7 +50,7 @@
       if (key === this.shown) return;
       this.shown = key;
       const row = (one) => {
-        const said = [tanren.moment(one.time), one.files, one.state].filter(Boolean).join(" · ");
+        const said = [tanren.moment(one.time), one.place, one.files, one.state].filter(Boolean).join(" · ");
         const undo = one.can_undo && tanren.button(t("Undo this"), () => this.act("undo", one.number), { class: "tn-button tn-small" });
         return el("li", { "data-state": one.is_undone ? "undone" : "done" }, el("span", {}, el("strong", {}, one.title), " ", el("span", { class: "tn-soft" }, said)), undo || null);
       };

@@ -114,11 +114,11 @@
       this.outcome = el("div", { class: "tn-tool-outcome", "aria-live": "polite" });
       this.go = el("button", { type: "submit", class: "tn-button tn-main" }, tool.go);
       const look = tool.has_preview && tanren.button(t("Show what would change"), () => this.preview());
-      const buttons = el("div", { class: "tn-buttons" }, look || null, this.go);
-      const form = el("form", { on: { submit: (event) => (event.preventDefault(), this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), this.counted, buttons);
+      const buttons = el("div", { class: "tn-buttons" }, look || null, tool.only_shows ? null : this.go);
+      const form = el("form", { on: { submit: (event) => (event.preventDefault(), tool.only_shows ? this.preview() : this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), this.counted, buttons);
       this.sample = el("div", { class: "tn-tool-sample" });
-      this.root = el("div", { class: "tn-card", data: { form: tool.name } }, el("h3", { tabindex: "-1" }, tool.title), el("p", { class: "tn-soft" }, tool.about), ...(tool.missing ? [tanren.problemCard(tool.missing, [], "warning")] : []), form, this.sample, this.outcome);
-      this.go.disabled = Boolean(tool.missing) || !tanren.mayWrite();
+      this.root = el("div", { class: "tn-card", data: { form: tool.name } }, el("h3", { tabindex: "-1" }, tool.title), el("p", { class: "tn-soft" }, tool.about), form, this.sample, this.outcome);
+      this.go.disabled = !tanren.mayWrite();
       this.changed();
     }
 
@@ -174,7 +174,8 @@
         const state = await tanren.ask("data/sample?" + asked.toString());
         if (!state.after) return this.sample.replaceChildren(el("p", { class: "tn-soft" }, state.said || ""));
         const figure = (src, text) => el("figure", {}, el("img", { src, alt: text }), el("figcaption", { class: "tn-caption" }, text));
-        this.sample.replaceChildren(figure(state.before, t("picture before")), figure(state.after, t("picture after")));
+        const before = tanren.address("data/picture?" + new URLSearchParams({ path: state.path, side: 1024 }).toString());
+        this.sample.replaceChildren(figure(before, t("picture before")), figure(state.after, t("picture after")));
       } catch (error) {
         this.sample.replaceChildren(tanren.problemCard(tanren.problemOf(error), [], "warning"));
       }
@@ -188,7 +189,7 @@
     showPreview({ count, changes, notes }) {
       const row = ({ name, before, after }) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, before === null ? el("em", { class: "tn-soft" }, t("no file")) : before), el("td", {}, after === null ? el("em", { class: "tn-soft" }, t("no file")) : after));
       const head = el("tr", {}, ...[t("File name"), t("As it is"), t("As it would be")].map((text) => el("th", { scope: "col" }, text)));
-      const said = count ? t("{count} files would change.", { count }) : t("Nothing would change.");
+      const said = count ? t("{count} files would change.", { count }) : this.tool.only_shows ? "" : t("Nothing would change.");
       const table = changes.length ? el("div", { class: "tn-table-room" }, el("table", { class: "tn-changes" }, el("thead", {}, head), el("tbody", {}, ...changes.map(row)))) : null;
       const more = count > changes.length ? el("p", { class: "tn-soft" }, t("The first {count} are shown.", { count: changes.length })) : null;
       this.outcome.replaceChildren(...[el("p", {}, el("strong", {}, said)), ...notes.map((one) => el("p", { class: "tn-soft" }, one)), table, more].filter(Boolean));
@@ -210,7 +211,7 @@
       } catch (error) {
         this.outcome.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
       }
-      this.go.disabled = Boolean(this.tool.missing) || !tanren.mayWrite();
+      this.go.disabled = !tanren.mayWrite();
     }
   }
 })();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -16,6 +17,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from story_folder import story_folder, tree_bytes
+from tanren.formats.toml_file import parse_toml
 from tanren.jobs.shelf import Shelf
 from tanren.ui import data_change_answers, routes
 from tanren.ui.access import Access
@@ -27,6 +29,8 @@ from tanren.ui.guard import Guard
 from tanren.ui.host_standalone import Standalone
 from tanren.ui.static_files import StaticFiles
 
+# Seconds; a machine that is busy with other tests may take its time.
+PATIENCE = 300
 PUBLIC = Access(is_public=True, why="--listen is set", opt_in="Start it with --token.")
 
 
@@ -57,7 +61,7 @@ class Page:
 
     def whole(self, **more):
         """The overview, once all pictures were looked into."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             found = self.told("overview", **more)
             if found["progress"]["phase"] == "done":
@@ -68,7 +72,7 @@ class Page:
     def do(self, tool, **values):
         answer = self.send("apply", tool=tool, values=values)
         assert answer.status_code == 200, answer.text
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             state = self.told("work")
             if not state["is_working"]:
@@ -283,7 +287,7 @@ def test_only_the_pictures_that_are_shown_are_changed(page, folder):
 
     assert answer.status_code == 200
     page.whole()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while page.told("work")["is_working"] and time.monotonic() < deadline:
         time.sleep(0.05)
     changed = {name for name, content in tree_bytes(folder).items() if before.get(name) != content}
@@ -354,3 +358,74 @@ def test_every_tool_has_a_name_of_its_own():
     names = [tool.name for group in all_groups() for tool in group.tools]
 
     assert sorted(names) == sorted(set(names))
+
+
+def test_copies_are_made_beside_the_pictures_and_undone(page, folder):
+    before = tree_bytes(folder.parent)
+    page.whole()
+    state = page.do("resize", out="small", how="longest", size="64", format="png")
+
+    made = sorted(path.name for path in (folder.parent / "small").glob("*.png"))
+    assert state["said"] == f"11 pictures were made in {folder.parent / 'small'}."
+    assert len(state["notes"]) == 1 and "07 broken.jpg" in state["notes"][0]
+    assert made[:3] == ["01.png", "02.png", "03.png"]
+    assert Image.open(folder.parent / "small" / "02.png").size == (64, 48)
+    assert (folder.parent / "small" / "02.txt").read_bytes() == (folder / "02.txt").read_bytes()
+    (operation, *_) = page.told("history")["operations"]
+    assert (operation["title"], operation["place"]) == ("resized pictures", "small")
+    assert page.send("undo").status_code == 200
+    assert tree_bytes(folder.parent) == before
+
+
+def test_what_a_tool_makes_of_a_picture_is_shown_before_anything_is_written(looked):
+    answer = looked.told("sample", tool="lines", values=json.dumps({"strength": 20, "out": ""}))
+
+    assert answer["path"].endswith("01.png")
+    image = Image.open(io.BytesIO(base64.b64decode(answer["after"].partition(",")[2])))
+    assert (image.size, image.mode, image.getextrema()) == ((320, 320), "L", (0, 255))
+
+
+def test_pairs_that_do_not_fit_are_named(page, folder):
+    controls = folder.parent / "controls"
+    controls.mkdir()
+    Image.new("L", (320, 320)).save(controls / "01.png")
+    Image.new("L", (32, 64)).save(controls / "02.png")
+    Image.new("L", (32, 64)).save(controls / "left over.png")
+    page.whole()
+
+    notes = page.send("preview", tool="pairs", values={"others": str(controls)}).json()["notes"]
+
+    assert notes[0] == "2 of 12 pictures have a partner."
+    assert notes[1].startswith("10 without a partner: 03.webp, 04.bmp")
+    assert notes[2:] == ["1 partners without a picture: left over.png", "1 partners of another shape: 02.png"]
+
+
+def test_a_folder_with_repeats_is_laid_out_and_a_dataset_file_written(page, folder):
+    page.whole()
+
+    page.do("layout", out="training", repeats=3, name="sks girl")
+    page.do("dataset", file="mine", size="768", batch=2)
+
+    assert (folder.parent / "training" / "3_sks girl" / "10 turned.caption").exists()
+    written = parse_toml((folder.parent / "mine.toml").read_text("utf-8"), "mine.toml")
+    assert written["datasets"][0]["resolution"] == [768, 768]
+    assert written["datasets"][0]["subsets"][0]["image_dir"] == str(folder)
+
+
+def test_transparent_pictures_are_drawn_for_regularization_by_the_trainers_process(page, folder):
+    page.whole()
+    state = page.do("class", out="reg", **{"class": "girl"}, count=2, transparent=True, size="64")
+
+    assert (state["problem"], state["said"]) == (None, "2 written, 0 left as they are, 0 failed.")
+    names = sorted(path.name for path in (folder.parent / "reg" / "1_girl").glob("*.png"))
+    assert names == ["girl_0000000000.png", "girl_0000000001.png"]
+    assert page.send("undo").status_code == 200
+    assert not list((folder.parent / "reg").rglob("*.png"))
+
+
+def test_a_model_that_is_not_there_is_said_with_what_helps(page):
+    page.whole()
+    state = page.do("tag", model="/nowhere/tagger", download=False)
+
+    assert state["problem"]["what"]
+    assert state["problem"]["fix"]

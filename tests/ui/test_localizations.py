@@ -15,6 +15,8 @@ from gradio_pythons import LINES, python_of
 from tanren.commands import COMMANDS
 from tanren.library import facts
 from tanren.ui import cards, help_card, lora_told, presets, settings, trained_parts
+from tanren.ui.data_told import FLAG_LABELS
+from tanren.ui.data_tools import all_groups
 from tanren.ui.fields import fields
 from tanren.ui.simple_view import OWN
 from ui import page_texts
@@ -132,10 +134,22 @@ def test_texts_that_stand_in_tables_are_translated(tmp_path):
     texts = {getattr(preset, name) for preset in kept for name in presets.TEXTS}
     texts |= {text for setting in settings.SETTINGS for text in (setting.label, setting.info)}
     texts |= {text for step in help_card.STEPS for text in step} | {part for _, part in trained_parts.PARTS}
+    texts |= {label for pair in FLAG_LABELS.values() for label in pair} | tool_texts()
     texts |= set(cards.LEVELS.values()) | {command.title for command in COMMANDS.values()}
 
     assert len(kept) >= 5
     assert untranslated(texts - {""}) == []
+
+
+def tool_texts() -> set[str]:
+    """What the tools for pictures and captions ask and say."""
+    groups = all_groups()
+    tools = [tool for group in groups for tool in group.tools]
+    asked = [field for tool in tools for field in tool.fields]
+    texts = {group.title for group in groups} | {text for tool in tools for text in (tool.title, tool.about, tool.go)}
+    return texts | {
+        text for field in asked for text in (field.label, field.help, *(label for _, label in field.choices))
+    }
 
 
 def test_both_languages_have_the_same_texts():

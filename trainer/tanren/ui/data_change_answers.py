@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import BusyError, DataError, UsageError
 from ..preparation.caption_edit import PictureCaption, captions_of
@@ -17,13 +21,13 @@ from ..preparation.journal_log import STOPPED, UNDONE, Operation
 from . import data_told
 from .answers import Desk, problem
 from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
-from .data_tool import Prepared, Request, Tool, checked_values
+from .data_tool import Prepared, Request, Sampled, Tool, checked_values
 from .data_tools import all_groups, tool_named
 from .data_work import Work, Workbench
-from .words import counted
+from .words import Text, counted
 
 Body = Mapping[str, Any]
-MOST_SHOWN, MOST_OPERATIONS = 100, 100
+MOST_SHOWN, MOST_OPERATIONS, SAMPLE_SIDE = 100, 100, 480
 
 
 @lru_cache(maxsize=1)
@@ -75,6 +79,25 @@ def preview(desk: Desk, body: Body) -> dict[str, Any]:
     return {"count": prepared.count, "changes": changes, "notes": [words(note) for note in prepared.notes()]}
 
 
+def sample(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
+    """What a tool would make of the first of the pictures."""
+    words = page_words(desk)
+    given = json.loads(query.get("values") or "{}")
+    # Where copies will go is often filled in last, and does not matter for how they look.
+    values = {**given, "out": given.get("out") or "…"} if isinstance(given, dict) else {}
+    tool, prepared = _prepared(desk, {**query, "values": values})
+    _, rows = chosen_rows(desk, query)
+    usable = next((Path(row.path) for row in rows if not row.fault), None)
+    if usable is None or not tool.has_sample:
+        return {"said": words("There is no picture to show it on.")}
+    image = cast(Sampled, prepared).sample(usable)
+    image.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    after = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return {"path": str(usable), "after": after}
+
+
 def apply(desk: Desk, body: Body) -> dict[str, Any]:
     """Begin what a tool does."""
     tool, prepared = _prepared(desk, body)
@@ -93,15 +116,15 @@ def apply(desk: Desk, body: Body) -> dict[str, Any]:
 def work_state(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     """What is being done, or was done last."""
     work: Work = workbench().now
-    language = page_words(desk).language
+    words = page_words(desk)
     return {
         "title": work.title,
         "done": work.done,
         "total": work.total,
         "said": work.said,
-        "notes": work.notes,
+        "notes": [words(note) if isinstance(note, Text) else words.finished(note) for note in work.notes],
         "is_working": work.is_working,
-        "problem": problem(work.problem, language)["problem"] if work.problem else None,
+        "problem": problem(work.problem, words.language)["problem"] if work.problem else None,
     }
 
 
@@ -112,12 +135,12 @@ def stop_work(desk: Desk, body: Body) -> dict[str, Any]:
 
 
 def history(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
-    """What was changed in a folder, the newest first."""
+    """What was changed in a folder or beside it, where copies usually go; the newest first."""
     found = opened(desk, query)
-    operations = _journal(desk).history(found.folder)
+    operations = _journal(desk).history(found.folder.parent)
     last_done = max((one.number for one in operations if one.can_be_undone), default=0)
     return {
-        "operations": [_operation_told(desk, one) for one in reversed(operations[-MOST_OPERATIONS:])],
+        "operations": [_operation_told(desk, one, found.folder) for one in reversed(operations[-MOST_OPERATIONS:])],
         "can_undo": last_done > 0,
         "can_redo": any(one.can_be_redone and one.number > last_done for one in operations),
     }
@@ -141,7 +164,7 @@ def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
         raise UsageError(where="number", what="This is not a whole number.")
     journal = _journal(desk)
     act = journal.undo if what == "undo" else journal.redo
-    outcome = act(number, folder=found.folder, leave_changed=body.get("leave_changed") is True)
+    outcome = act(number, folder=found.folder.parent, leave_changed=body.get("leave_changed") is True)
     _changed(desk, found.folder)
     return {"files": len(outcome.paths), "left": list(outcome.left)}
 
@@ -152,8 +175,15 @@ def _prepared(desk: Desk, body: Body) -> tuple[Tool, Prepared]:
     given = body.get("values")
     values = checked_values(tool, given if isinstance(given, Mapping) else {})
     pictures = [Path(row.path) for row in rows]
-    roots = desk.surroundings.policy().roots
-    return tool, tool.prepare(Request(found.level, pictures, values, desk.surroundings.data_dir, roots))
+    request = Request(
+        level=found.level,
+        pictures=pictures,
+        values=values,
+        data=desk.surroundings.data_dir,
+        roots=desk.surroundings.policy().roots,
+        python=desk.setup.python() if desk.setup is not None else Path(sys.executable),
+    )
+    return tool, tool.prepare(request)
 
 
 def _caption_of(found: Any, picture: Path) -> PictureCaption:
@@ -167,15 +197,17 @@ def _caption_of(found: Any, picture: Path) -> PictureCaption:
     )
 
 
-def _operation_told(desk: Desk, operation: Operation) -> dict[str, Any]:
+def _operation_told(desk: Desk, operation: Operation, folder: Path) -> dict[str, Any]:
     words = page_words(desk)
     files = words(counted(operation.files, "{count} file", "{count} files"))
+    place = Path(operation.folder)
     state = {UNDONE: words("is undone"), STOPPED: words("ended early")}.get(operation.state, "")
     return {
         "number": operation.number,
         "title": words.finished(operation.title),
         "time": operation.time,
         "files": files,
+        "place": "" if place == folder else place.name,
         "state": state,
         "is_undone": operation.state == UNDONE,
         "can_undo": operation.can_be_undone,

@@ -1,0 +1,183 @@
+"""What the page is told of a folder of pictures: answers of the routes below `tanren/api/data`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..data.listing import picture_suffixes
+from ..errors import UsageError
+from ..options.values import size_wh
+from ..paths import home_expanded, resolve_user_path
+from ..preparation.facts import PictureFacts
+from ..preparation.tags import split_tags
+from ..preparation.thumbnails import SmallPicture, Thumbnails
+from . import data_told
+from .answers import Desk, problem
+from .data_choice import chosen
+from .data_folder import DataFolder, DataFolders, View, tag_counts
+from .words import Words
+
+Query = Mapping[str, str]
+MOST_ROWS, MOST_TAGS, LONGEST_QUESTION = 300, 2000, 20_000
+SIDES = (160, 320, 1024)
+
+
+@lru_cache(maxsize=4)
+def folders_of(data: Path) -> DataFolders:
+    """The folders that pages of this program look at."""
+    return DataFolders(data)
+
+
+@lru_cache(maxsize=1)
+def thumbnails() -> Thumbnails:
+    """The small pictures that were asked for last."""
+    return Thumbnails()
+
+
+def overview(desk: Desk, query: Query) -> dict[str, Any]:
+    """How a folder is understood, and what was counted so far."""
+    found = opened(desk, query)
+    words = page_words(desk)
+    failed = found.progress.problem
+    return {
+        "folder": str(found.folder),
+        "version": found.version,
+        "progress": {"phase": found.progress.phase, "done": found.progress.done, "total": found.progress.total},
+        "problem": problem(failed, words.language)["problem"] if failed else None,
+        **data_told.overview_told(found, words),
+    }
+
+
+def rows(desk: Desk, query: Query) -> dict[str, Any]:
+    """Some rows of those that are chosen."""
+    found = opened(desk, query)
+    offset, count = _whole(query, "offset"), min(_whole(query, "count"), MOST_ROWS)
+    listed = chosen(found, _filter(query))
+    shown = listed[offset : offset + count]
+    words = page_words(desk)
+    return {"total": len(listed), "rows": [data_told.row_told(row, found, words) for row in shown]}
+
+
+def tags(desk: Desk, query: Query) -> dict[str, Any]:
+    """The tags of the chosen pictures with their counts."""
+    found = opened(desk, query)
+    asked = _filter(query)
+    counts = found.answer(f"tags {asked}", lambda: tag_counts(chosen(found, asked), split_tags))
+    return {"total": len(counts), "tags": counts[:MOST_TAGS]}
+
+
+def one(desk: Desk, query: Query) -> dict[str, Any]:
+    """One picture with the whole text of its caption."""
+    found = opened(desk, query)
+    return data_told.detail_told(known_row(found, query.get("path", "")), page_words(desk))
+
+
+def picture(desk: Desk, query: Query) -> SmallPicture:
+    """A picture, small enough for a page.
+
+    Raises:
+        UsageError: not within the folders that are allowed, or no picture.
+        DataError: it cannot be decoded.
+    """
+    path = picture_path(desk, query.get("path", ""))
+    side = _whole(query, "side")
+    return thumbnails().small(str(path), side if side in SIDES else SIDES[0])
+
+
+def opened(desk: Desk, query: Mapping[str, Any]) -> DataFolder:
+    """The folder that a page asks about, read in the background.
+
+    Raises:
+        UsageError: no folder, not allowed, or sizes that do not fit.
+        DataError: it cannot be read.
+    """
+    text = str(query.get("folder") or "").strip().strip('"')
+    if not text:
+        raise UsageError(where="folder", what="No folder was named.", fix="Give the folder of your pictures.")
+    folder = resolve_user_path(text, "folder", where="folder", policy=desk.surroundings.policy())
+    asked = query.get("view") or "{}"
+    return folders_of(desk.surroundings.data_dir).open(folder, view_of(_object(asked)))
+
+
+def view_of(asked: Mapping[str, Any]) -> View:
+    """The view that a page asks for.
+
+    Raises:
+        UsageError: a value is not one.
+    """
+    usual = View()
+    try:
+        sizes = size_wh(str(asked.get("resolution") or "512"))
+    except ValueError as error:
+        raise UsageError(where="resolution", what=str(error)) from None
+    steps = asked.get("steps", usual.steps)
+    if not isinstance(steps, int) or not 8 <= steps <= 256 or steps % 8:
+        raise UsageError(where="steps", what="Steps of buckets are 8, 16, … 256.")
+    return View(
+        resolution_wh=sizes,
+        enable_bucket=asked.get("bucket", True) is not False,
+        no_upscale=asked.get("no_upscale") is True,
+        steps=steps,
+        trigger=str(asked.get("trigger") or "").strip()[:200],
+    )
+
+
+def known_row(found: DataFolder, path: str) -> PictureFacts:
+    """The row of a picture of a folder.
+
+    Raises:
+        UsageError: there is none.
+    """
+    row = found.row(path)
+    if row is None:
+        raise UsageError(where="path", what="There is no such picture in this folder.", fix="Look at the folder again.")
+    return row
+
+
+def picture_path(desk: Desk, text: str) -> Path:
+    """The picture that a text from the page means, within the folders that are allowed."""
+    if not text:
+        raise UsageError(where="path", what="No picture was named.")
+    resolve_user_path(text, "file", where="path", policy=desk.surroundings.policy())
+    path = home_expanded(text)
+    if not path.name.lower().endswith(tuple(picture_suffixes())):
+        raise UsageError(where=path.name, what="This is no picture.")
+    return path
+
+
+def page_words(desk: Desk) -> Words:
+    """Sentences in the language of the page."""
+    return Words(desk.surroundings.language())
+
+
+def chosen_rows(desk: Desk, body: Mapping[str, Any]) -> tuple[DataFolder, Sequence[PictureFacts]]:
+    """The folder of a request, and the rows that its filter leaves."""
+    found = opened(desk, body)
+    return found, chosen(found, _object(body.get("filter") or "{}"))
+
+
+def _filter(query: Query) -> Mapping[str, Any]:
+    return _object(query.get("filter") or "{}")
+
+
+def _object(asked: Any) -> Mapping[str, Any]:
+    if isinstance(asked, Mapping):
+        return asked
+    try:
+        found = json.loads(str(asked)[:LONGEST_QUESTION])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(where="folder", what="The question about the folder is not a JSON object.")
+    return found
+
+
+def _whole(query: Query, name: str) -> int:
+    text = query.get(name, "0")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise UsageError(where=name, what="This is not a whole number.")
+    return int(text)

@@ -1,0 +1,244 @@
+"""One folder of pictures while pages look at it: its rows, read in the background, and what is asked about them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from ..data.buckets import Size
+from ..errors import UserError
+from ..options.dataset_plan import DatasetPlan
+from ..preparation.facts import PictureFacts
+from ..preparation.fitting import Crop, cropper
+from ..preparation.index import PictureIndex, Wanted
+from ..preparation.levels import Level, understand
+from ..preparation.overview import Overview, Questions, Survey, cache_folder
+
+FOLDERS_KEPT, ANSWERS_KEPT = 4, 20
+# While a folder is read, pages are told of so many pictures at once.
+TOLD_AT_ONCE = 200
+# After a change the folder is read again, once for several changes that follow each other.
+QUIET_SECONDS = 1.0
+Answer = TypeVar("Answer")
+
+LISTING, DECODING, DONE, FAILED = "listing", "decoding", "done", "failed"
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page asks about a folder, beside its place.
+
+    Args:
+        resolution_wh: trained size.
+        enable_bucket: pictures keep their shape.
+        no_upscale: small pictures are not enlarged.
+        steps: sides of buckets are multiples of this.
+        trigger: words that every caption should have; empty: the folder's own name for the concept.
+    """
+
+    resolution_wh: Size = (512, 512)
+    enable_bucket: bool = True
+    no_upscale: bool = False
+    steps: int = 64
+    trigger: str = ""
+
+    def crop(self) -> Callable[[Size], Crop]:
+        """The way of each picture to its bucket.
+
+        Raises:
+            UsageError: the sizes do not fit each other.
+        """
+        # The trainer's own limits, as far as they can enclose the resolution.
+        least, longest = min(256, *self.resolution_wh), max(1024, *self.resolution_wh)
+        plan = DatasetPlan(
+            subsets=(),
+            resolution_wh=self.resolution_wh,
+            enable_bucket=self.enable_bucket,
+            min_bucket_reso=least,
+            max_bucket_reso=longest,
+            bucket_reso_steps=self.steps,
+            bucket_no_upscale=self.no_upscale,
+        )
+        return cropper(plan)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the reading is.
+
+        Args:
+            phase: Answer = TypeVar("Answer")
+
+    LISTING, DECODING, DONE or FAILED.
+            done, total: pictures of the phase.
+            problem: why it failed.
+    """
+
+    phase: str
+    done: int
+    total: int
+    problem: UserError | None = None
+
+
+class DataFolder:
+    """The rows of a folder; read again whenever `refresh` is called.
+
+    Args:
+        folder: absolute.
+        view: sizes and trigger word.
+        data: our data folder, for the index.
+    """
+
+    def __init__(self, folder: Path, view: View, data: Path) -> None:
+        self.folder, self.view = folder, view
+        self.crop = view.crop()
+        self.level: Level = understand(folder)
+        self.overview: Overview = Overview(self.level)
+        self.rows: list[PictureFacts] = []
+        self.version = 0
+        self.progress = Progress(LISTING, 0, self.level.pictures)
+        self._index = PictureIndex(cache_folder(data))
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._is_wanted, self._is_closed = False, False
+        self._thread: threading.Thread | None = None
+        self.refresh(at_once=True)
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """Paths of pictures that are the same or look alike."""
+        return [*self.overview.duplicates, *self.overview.lookalikes]
+
+    @property
+    def in_groups(self) -> set[str]:
+        """Paths of all pictures that are in a group."""
+        return self.answer("in groups", lambda: {path for group in self.groups for path in group})
+
+    def answer(self, key: str, make: Callable[[], Answer]) -> Answer:
+        """What `make` gives, kept under a key until the rows are others."""
+        version, known = self._answers.get(key, (-1, None))
+        if version == self.version:
+            return cast(Answer, known)
+        version, made = self.version, make()
+        with self._lock:
+            self._answers[key] = version, made
+            while len(self._answers) > ANSWERS_KEPT:
+                self._answers.popitem(last=False)
+        return made
+
+    def refresh(self, *, at_once: bool = False) -> None:
+        """Read the folder again in the background; what is known stays until then."""
+        with self._lock:
+            self._is_wanted = True
+            if self._thread is None and not self._is_closed:
+                wait = 0.0 if at_once else QUIET_SECONDS
+                self._thread = threading.Thread(target=self._work, args=(wait,), daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._is_closed = True
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the folder has been read; False when it still is being read then."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+        return self._thread is None
+
+    def put(self, row: PictureFacts) -> None:
+        """A row whose caption was changed."""
+        for place, known in enumerate(self.rows):
+            if known.path == row.path:
+                self.rows[place] = row
+                self.version += 1
+                return
+
+    def row(self, path: str) -> PictureFacts | None:
+        """The row of a picture."""
+        return next((row for row in self.rows if row.path == path), None)
+
+    def _work(self, wait: float) -> None:
+        time.sleep(wait)
+        while True:
+            self._is_wanted = False
+            try:
+                self._read()
+            except UserError as problem:
+                self.progress = replace(self.progress, phase=FAILED, problem=problem)
+            with self._lock:
+                if not self._is_wanted or self._is_closed:
+                    self._thread = None
+                    return
+
+    def _read(self) -> None:
+        level = understand(self.folder)
+        is_first = not self.rows
+        for decode in (False, True) if is_first else (True,):
+            phase = DECODING if decode else LISTING
+            self.progress = Progress(phase, 0, level.pictures)
+            questions = Questions(trigger=self.view.trigger, crop=self.crop)
+            survey = Survey(level, self._index, questions, Wanted(decode=decode, should_stop=lambda: self._is_closed))
+            fresh: list[PictureFacts] = []
+            if not decode:
+                # The first rows are shown while the others are still being read.
+                self.rows, self.overview, self.level = fresh, survey.overview, level
+            for row in survey.rows():
+                fresh.append(row)
+                self.progress = Progress(phase, len(fresh), level.pictures)
+                if not decode and len(fresh) % TOLD_AT_ONCE == 0:
+                    self.version += 1
+            if self._is_closed:
+                return
+            self.rows, self.overview, self.level = fresh, survey.overview, level
+            self.version += 1
+        self.progress = Progress(DONE, len(self.rows), len(self.rows))
+
+
+class DataFolders:
+    """The folders that pages looked at last; may be asked from several threads.
+
+    Args:
+        data: our data folder.
+    """
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[Path, View], DataFolder] = OrderedDict()
+
+    def open(self, folder: Path, view: View) -> DataFolder:
+        """A folder, read in the background from its first opening on.
+
+        Raises:
+            DataError: it cannot be read.
+            UsageError: the sizes of the view do not fit each other.
+        """
+        with self._lock:
+            known = self._kept.get((folder, view))
+            if known is None:
+                known = self._kept[folder, view] = DataFolder(folder, view, self._data)
+            self._kept.move_to_end((folder, view))
+            while len(self._kept) > FOLDERS_KEPT:
+                self._kept.popitem(last=False)[1].close()
+            return known
+
+    def changed(self, folder: Path) -> None:
+        """Something inside a folder was changed by us: whoever shows it reads it again."""
+        with self._lock:
+            for known in self._kept.values():
+                if folder in (known.folder, *known.folder.parents) or known.folder in folder.parents:
+                    known.refresh()
+
+
+def tag_counts(rows: Sequence[PictureFacts], split: Callable[[str], list[str]]) -> list[tuple[str, int]]:
+    """Tags and in how many captions they stand, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(set(split(row.caption.text)))
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -1,0 +1,53 @@
+"""The routes of the tab of pictures and captions: what is asked for by which address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from . import data_answers, data_change_answers
+from .answers import Desk
+
+Answer = Callable[[Desk, Request, dict[str, Any]], Any]
+# The address of a picture names its version, so a browser may keep it.
+KEPT = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=86400"}
+
+
+def _asked(answer: Callable[[Desk, Any], Any]) -> Answer:
+    """An answer that is made from what stands behind the question mark."""
+    return lambda desk, request, body: answer(desk, request.query_params)
+
+
+def _sent(answer: Callable[[Desk, dict[str, Any]], Any]) -> Answer:
+    """An answer that is made from the body of the request."""
+    return lambda desk, request, body: answer(desk, body)
+
+
+def _picture(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
+    picture = data_answers.picture(desk, request.query_params)
+    headers = {**KEPT, "ETag": picture.tag}
+    if request.headers.get("if-none-match") == picture.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(picture.content, media_type=picture.media_type, headers=headers)
+
+
+ROUTES: tuple[tuple[str, str, Answer], ...] = (
+    ("GET", "data/overview", _asked(data_answers.overview)),
+    ("GET", "data/rows", _asked(data_answers.rows)),
+    ("GET", "data/tags", _asked(data_answers.tags)),
+    ("GET", "data/one", _asked(data_answers.one)),
+    ("GET", "data/picture", _picture),
+    ("GET", "data/tools", _asked(data_change_answers.tools)),
+    ("GET", "data/sample", _asked(data_change_answers.sample)),
+    ("GET", "data/work", _asked(data_change_answers.work_state)),
+    ("GET", "data/history", _asked(data_change_answers.history)),
+    ("POST", "data/caption", _sent(data_change_answers.save_caption)),
+    ("POST", "data/preview", _sent(data_change_answers.preview)),
+    ("POST", "data/apply", _sent(data_change_answers.apply)),
+    ("POST", "data/work/stop", _sent(data_change_answers.stop_work)),
+    ("POST", "data/undo", _sent(data_change_answers.undo)),
+    ("POST", "data/redo", _sent(data_change_answers.redo)),
+)

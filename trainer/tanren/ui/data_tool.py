@@ -1,0 +1,197 @@
+"""What a tool for pictures and captions is to the page: its questions, what it would do, and doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from ..errors import UsageError
+from ..preparation.journal import Journal
+from ..preparation.levels import Level
+from .data_work import Work
+from .words import Text, Words
+
+TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER, SLIDER = "text", "lines", "number", "flag", "choice", "folder", "slider"
+LONGEST_VALUE = 20_000
+
+
+@dataclass(frozen=True)
+class Field:
+    """One question of a tool.
+
+    Args:
+        name: of the value.
+        label: in English.
+        kind: TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER or SLIDER.
+        value: what stands there at first.
+        choices: for CHOICE, value and label each.
+        help: one sentence.
+        minimum, maximum, step: for numbers.
+        is_required: an empty text is refused.
+    """
+
+    name: str
+    label: str
+    kind: str = TEXT
+    value: Any = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    is_required: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One file that would change: its name and what is in it before and after; None for no file."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a tool is asked to do.
+
+    Args:
+        level: the folder as it is understood.
+        pictures: files the page shows; only these are meant.
+        values: the answers to the tool's questions.
+        data: our data folder.
+        roots: files outside of these must not be read or written; None: any.
+        python: of the trainer's environment; None where that is not ready.
+    """
+
+    level: Level
+    pictures: Sequence[Path]
+    values: Mapping[str, Any]
+    data: Path
+    roots: tuple[Path, ...] | None = None
+    python: Path | None = None
+
+
+class Prepared(Protocol):
+    """What would be done; nothing is changed yet."""
+
+    @property
+    def count(self) -> int:
+        """Files that would change."""
+
+    def shown(self, most: int) -> list[Shown]:
+        """The first of them."""
+
+    def notes(self) -> list[Text]:
+        """What else there is to say."""
+
+    def carry_out(self, journal: Journal, work: Work) -> Text:
+        """Do it; a sentence about the outcome."""
+
+
+class Sampled(Protocol):
+    """What can show what becomes of one picture."""
+
+    def sample(self, picture: Path) -> Image.Image:
+        """The outcome for a picture."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool.
+
+    Args:
+        name: in requests and elements.
+        title, about: in English.
+        fields: its questions.
+        prepare: says what would be done.
+        go: on the button.
+        scope: "pictures" when it works on those that are shown, "folder" for all of a folder.
+        ask: a question before it is done; empty for none.
+        has_preview: what would change can be shown before.
+        has_sample: what it makes of one picture can be shown; `Sampled` is what it prepares then.
+        only_shows: it changes nothing at all.
+    """
+
+    name: str
+    title: str
+    about: str
+    fields: tuple[Field, ...]
+    prepare: Callable[[Request], Prepared]
+    go: str = "Do it"
+    scope: str = "pictures"
+    ask: str = ""
+    has_preview: bool = True
+    has_sample: bool = False
+    only_shows: bool = False
+
+    def told(self, words: Words) -> dict[str, Any]:
+        """For the page."""
+        return {
+            "name": self.name,
+            "title": words(self.title),
+            "about": words(self.about),
+            "go": words(self.go),
+            "scope": self.scope,
+            "ask": words(self.ask) if self.ask else "",
+            "has_preview": self.has_preview,
+            "has_sample": self.has_sample,
+            "only_shows": self.only_shows,
+            "fields": [_field_told(field, words) for field in self.fields],
+        }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tools that belong together."""
+
+    title: str
+    tools: tuple[Tool, ...]
+
+
+def checked_values(tool: Tool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a request, each of the kind its question has.
+
+    Raises:
+        UsageError: one is not, or is missing.
+    """
+    return {field.name: _checked(field, given.get(field.name, field.value)) for field in tool.fields}
+
+
+def _checked(field: Field, value: Any) -> Any:
+    where = field.label
+    if field.kind == FLAG:
+        return value is True
+    if field.kind in (NUMBER, SLIDER):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            raise UsageError(where=where, what="This is not a number.")
+        low, high = field.minimum, field.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise UsageError(where=where, what=f"{value:g} is out of range.")
+        return value
+    text = str(value or "")
+    if len(text) > LONGEST_VALUE:
+        raise UsageError(where=where, what=f"The text is longer than {LONGEST_VALUE} characters.")
+    if field.is_required and not text.strip():
+        raise UsageError(where=where, what="This is empty.", fix="Fill it in.")
+    if field.kind == CHOICE and text not in {key for key, _ in field.choices}:
+        raise UsageError(where=where, what=f"{text!r} is not one of the choices.")
+    return text
+
+
+def _field_told(field: Field, words: Words) -> dict[str, Any]:
+    return {
+        "name": field.name,
+        "label": words(field.label),
+        "kind": field.kind,
+        "value": field.value,
+        "choices": [[key, words(label)] for key, label in field.choices],
+        "help": words(field.help) if field.help else "",
+        "minimum": field.minimum,
+        "maximum": field.maximum,
+        "step": field.step,
+    }
