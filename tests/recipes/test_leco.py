@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tanren import plan
 from tanren.entry import main
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_models import tiny_sd
 
 ERASE = """
@@ -169,3 +170,24 @@ def test_the_plan_names_the_pairs_and_the_steps(models, tmp_path, capsys):
         "  erase 'blue shape' in 'shape', seen from 'red shape' and begun at '', at strength +1: 64x64, batch 1" in said
     )
     assert "Length\n  7 steps\n" in said
+
+
+def test_logs_and_events_tell_the_pair_of_every_step(train, tmp_path):
+    log, job = tmp_path / "log", tmp_path / "job"
+    prompts = SLIDER.replace("[[targets]]", "guidance_scale = 2\n[[targets]]", 1)
+    code, _ = train(f"--logging_dir={log}", f"--job_dir={job}", "--max_train_steps=4", prompts=prompts)
+    assert code == 0
+    (file,) = log.rglob("events.out.tfevents.*")
+    reader = EventAccumulator(str(file)).Reload()
+    logged = {tag: [one.value for one in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
+    steps = [event for event in read_events(job / "events.jsonl") if event["kind"] == "step"]
+    strengths = [event["facts"]["network_multiplier"] for event in steps]
+    assert set(strengths) <= {1.0, -1.0} and len(strengths) == 4
+    assert logged["network_multiplier"] == strengths
+    assert logged["guidance_scale"] == [2.0] * 4
+    assert logged["loss"] == logged["loss/current"]
+    assert logged["lr"] == logged["lr/unet"]
+
+
+def read_events(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

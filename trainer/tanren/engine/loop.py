@@ -63,6 +63,7 @@ class Loop:
             distributed=settings[DistributedOptions],
         )
         self._rates: dict[int, Rates] = {}
+        self._facts: dict[int, dict[str, float]] = {}
         self._told_nan_latents = False
         self._step_started = time.monotonic()
         self._first_step_of_epoch = run.start.step
@@ -119,6 +120,7 @@ class Loop:
 
     def _one_update(self, group: list[Inputs]) -> None:
         self._rates[self.position.step + 1] = self.run.learner.rates()
+        self._facts[self.position.step + 1] = dict(self.run.facts(group[-1]))
         tensors = self.step(group, self.position.step)
         self.position = self.position.after_update(len(group))
         self.readback.push(self.position.step, tensors)
@@ -180,6 +182,7 @@ class Loop:
                     loss=numbers.loss,
                 )
             rates, effective = self._rates.pop(numbers.step)
+            facts = self._facts.pop(numbers.step)
             self.report.tell(
                 "step",
                 step=numbers.step,
@@ -194,6 +197,7 @@ class Loop:
                 keys_scaled=numbers.keys_scaled,
                 mean_key_norm=numbers.mean_key_norm,
                 max_key_norm=numbers.max_key_norm,
+                **({"facts": facts} if facts else {}),
             )
             # The loss scale of float16 begins far too high and finds its place by such steps: no harm is done.
             is_sound = numbers.finite or numbers.overflow

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -71,6 +71,7 @@ class Run:
         precision, processes, seed: as chosen.
         previews: sample pictures, or None.
         start: where to begin.
+        facts: what the inputs of a micro-batch were, for the logs, by the names they have there.
     """
 
     dataset: Batches
@@ -87,6 +88,7 @@ class Run:
     seed: int
     previews: Previews | None
     start: Position
+    facts: Callable[[Any], Mapping[str, float]] = field(default=lambda inputs: {})
 
     def groups(self, position: Position) -> Generator[list[Any], None, None]:
         """Micro-batches of each further update of the current epoch; the last group may be shorter."""

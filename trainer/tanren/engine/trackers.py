@@ -158,6 +158,9 @@ def _scalars(event: Event) -> dict[str, float]:
         }
         values |= {f"lr/{group}": rate for group, rate in event["lr"].items()}
         values |= {f"lr/d*lr/{group}": rate for group, rate in event["effective_lr"].items()}
+        if event.get("facts"):
+            # The names that sd-scripts logs for LECO.
+            values |= {"loss": event["loss"], "lr": next(iter(event["lr"].values())), **event["facts"]}
         if event.get("max_key_norm") is not None:
             values |= {
                 "max_norm/keys_scaled": event["keys_scaled"],

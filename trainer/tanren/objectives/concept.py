@@ -85,6 +85,11 @@ class Concept:
         per_sample = per_sample * (pair.weight * float(self.weights[inputs.timestep]))
         return LossResult(per_sample.mean(), per_sample.detach(), None)
 
+    def facts(self, inputs: ConceptInputs) -> dict[str, float]:
+        """What the pair of a micro-batch asks for, as it is logged."""
+        pair = self.pairs[inputs.pair]
+        return {"guidance_scale": pair.guidance_scale, "network_multiplier": pair.multiplier}
+
     def validation_loss(self, batch: object) -> Tensor:
         """Never asked for: nothing is held out."""
         raise AssertionError("there is no validation without pictures")

@@ -85,6 +85,7 @@ def run(family: Family, settings: Settings, scan: PromptScan, report: Report, pr
             model, network, learner, resting, settings, precision, processes, seed, report, strengths
         ),
         start=start_position(settings[ResumeOptions], counts, training.gradient_accumulation_steps),
+        facts=objective.facts,
     )
     saver = make_saver(running, settings, scan, family, report)
     with tracking(settings, TRACKERS[settings.command], report, processes):
