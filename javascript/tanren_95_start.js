@@ -90,6 +90,7 @@
     if (environment) tanren.openEnvironment(environment);
     const cache = byId("tanren-cache");
     if (cache) tanren.openCache(cache);
+    tanren.markCards();
     tanren.openForm();
     tanren.nameFlags();
     tanren.noticeStart();

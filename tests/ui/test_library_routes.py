@@ -180,7 +180,10 @@ def test_results_of_jobs_are_listed_without_the_folders_around_them(tmp_path):
 
 
 def test_a_card_is_told_by_path_or_by_name(client, folder):
-    assert get(client, "/find", path="/x/y.safetensors", name="z") == {"path": "/x/y.safetensors"}
+    there = str(folder / "silent.safetensors")
+    assert get(client, "/find", path=there, name="cat") == {"path": there}
+    elsewhere = "/x/y.safetensors"
+    assert get(client, "/find", path=elsewhere, name="cat") == {"path": str(folder / "アニメ" / "cat.safetensors")}
     assert get(client, "/find", name="cat") == {"path": str(folder / "アニメ" / "cat.safetensors")}
     assert get(client, "/find", name="another name") == {"path": str(folder / "copy.safetensors")}
 

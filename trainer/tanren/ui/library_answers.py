@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..formats.network_family import TITLES as FAMILIES
 from ..formats.network_kind import TYPES
 from ..library.copies import duplicates, work_left
@@ -13,6 +14,7 @@ from ..library.filing import A1111, FORGE, Filed, is_hidden
 from ..library.index import LibraryIndex
 from ..library.rows import Row
 from ..library.table import ORDERS, Filters, choices, day_of
+from ..paths import resolve_user_path
 from .answers import Body, Desk
 from .guard import Refused
 from .library_desk import library_folders, lora_folders
@@ -70,7 +72,7 @@ def paths(desk: Desk, query: Query) -> dict[str, Any]:
 def find(desk: Desk, query: Query) -> dict[str, Any]:
     """The file that a card of the WebUI stands for: by its path where the card tells it, else by its name."""
     path, name = query.get("path", ""), query.get("name", "")
-    if path:
+    if path and _is_there(desk, path):
         return {"path": path}
     stem = name.replace("\\", "/").rpartition("/")[2]
     listed = desk.surroundings.lora_path(name)
@@ -149,6 +151,14 @@ class _Teller:
 
 HIDDEN = "{host} takes it for {word} and leaves its card out while this checkpoint is loaded."
 COPIES = "Other files with the same tensors: {count}."
+
+
+def _is_there(desk: Desk, path: str) -> bool:
+    try:
+        resolve_user_path(path, "file", policy=desk.surroundings.policy())
+    except UserError:
+        return False
+    return True
 
 
 def _found(desk: Desk, index: LibraryIndex, query: Query) -> list[Row]:
