@@ -127,7 +127,8 @@ def begin_late(sampler: Sampler, steps: int, strength: float) -> Tensor:
         steps: they were set for.
         strength: 1 leaves nothing of the picture.
     """
-    first = max(steps - int(steps * strength), 0) * getattr(sampler, "order", 1)
+    made = int(steps * strength)
+    first = (steps - made) * getattr(sampler, "order", 1) if made else len(sampler.timesteps)
     begin: Any = getattr(sampler, "set_begin_index", None)
     if begin is not None:
         begin(first)

@@ -29,7 +29,7 @@ def load_picture(path: Path) -> Image.Image:
 
 def load_mask(path: Path, size_wh: tuple[int, int]) -> Tensor:
     """A mask (1, H, W) in 0..1 at a size in pixels: 1 where it is white."""
-    return torch.from_numpy(np.asarray(resized(load_picture(path), size_wh).convert("L"))).float()[None] / 255
+    return torch.from_numpy(np.array(resized(load_picture(path), size_wh).convert("L"))).float()[None] / 255
 
 
 def resized(picture: Image.Image, size_wh: tuple[int, int]) -> Image.Image:
@@ -39,7 +39,7 @@ def resized(picture: Image.Image, size_wh: tuple[int, int]) -> Image.Image:
 
 def as_pixels(pictures: Sequence[Image.Image]) -> Tensor:
     """Pictures of one size as pixels (B, 3, H, W) in -1..1."""
-    stacked = np.stack([np.asarray(picture) for picture in pictures])
+    stacked = np.stack([np.array(picture) for picture in pictures])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -85,11 +85,11 @@ def _find(name: str, spelled: Mapping[str, Option], problems: Problems) -> Optio
 
 
 def is_option_word(word: str) -> bool:
-    """True when argparse would read the word as an option: a dash in front, not a number, no space inside."""
+    """True when argparse would read the word as an option: a dash in front, not a number, no space in its name."""
     return (
         word.startswith("-")
         and word != "-"
-        and " " not in word
+        and (" " not in word or re.match(r"--\w+=", word) is not None)
         and not re.fullmatch(r"-\d+(\.\d*)?([eE]-?\d+)?|-\.\d+", word)
     )
 
