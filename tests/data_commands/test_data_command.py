@@ -155,12 +155,14 @@ def test_pictures_are_resized_masked_and_conditioned_into_other_folders(folder, 
     assert (out / "small" / "01.txt").exists()
 
     run("mask", folder, out / "masks", "--clean", "128", "--to-masks")
-    assert [path.name for path in (out / "masks").iterdir()] == ["06 透明.png"]
+    with Image.open(out / "masks" / "06 透明.png") as mask, Image.open(out / "masks" / "01.png") as white:
+        assert (mask.mode, mask.getextrema(), white.getextrema()) == ("L", (0, 255), (255, 255))
     run("mask", folder, out / "again", "--from-masks", out / "masks", "--grow", "1")
     with Image.open(out / "again" / "06 透明.png") as image:
         assert image.mode == "RGBA"
     run("condition", folder, out / "edges", "--low", "50", "--high", "100")
     assert len(list((out / "edges").iterdir())) == 11
+    assert json.loads(run("pairs", folder, out / "masks", "--json")[1])["missing"] == ["07 broken.jpg"]
     code, text, _ = run("pairs", folder, out / "edges")
     assert (code, "1 without a partner: 07 broken.jpg" in text) == (3, True)
     assert json.loads(run("pairs", folder, out / "edges", "--json")[1])["pairs"] == 11

@@ -14,8 +14,9 @@ import json
 import os
 import secrets
 import stat
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,7 @@ from .disk import TEMP_PREFIX, check_free_space, native, storage_error
 from .errors import StorageError
 from .locks import OPEN_FLAGS, WINDOWS, claim
 
+MANY = 8
 SHARING_ERRORS = (5, 32, 1224)
 SHARING_PAUSES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.8)
 
@@ -70,6 +72,39 @@ def durable_write(
         _remove_quietly(temp)
         raise
     return target
+
+
+def write_together(writes: Sequence[tuple[Path, Callable[[BinaryIO], None]]]) -> None:
+    """Create or replace many small files; each is durable when this returns, at a fraction of the price of one by one.
+
+    A crash leaves each of them old or new. All new contents reach the disk before the first name does.
+
+    Args:
+        writes: the final names, and what fills the open files. The folders must exist.
+
+    Raises:
+        StorageError: as `durable_write`; the targets from the one it names on are untouched.
+    """
+    with contextlib.ExitStack() as claims:
+        pairs: list[tuple[Path, Path]] = []
+        try:
+            for path, write in writes:
+                target = native(Path(os.path.realpath(path)))
+                temp = target.parent / f"{TEMP_PREFIX}{secrets.token_hex(4)}.tmp"
+                pairs.append((temp, target))
+                _fill(claims.enter_context(_claimed(temp)), temp, write, sync=False)
+                _keep_mode(temp, target)
+            _sync_files([temp for temp, _ in pairs])
+            for temp, target in pairs:
+                _replace(temp, target)
+        except OSError as error:
+            _remove_all(pairs)
+            raise storage_error(pairs[-1][1] if pairs else Path(), error) from error
+        except BaseException:
+            _remove_all(pairs)
+            raise
+    for folder in {target.parent for _, target in pairs}:
+        sync_folder(folder)
 
 
 def write_text(path: Path, text: str, *, sync: bool = True) -> Path:
@@ -186,6 +221,24 @@ def _replace(temp: Path, target: Path) -> None:
         why=f"The new content is complete in {kept.name}, beside it.",
         fix="Close the other program and rename the new file, or keep it under that name.",
     )
+
+
+def _sync_files(paths: Sequence[Path]) -> None:
+    if len(paths) > MANY and sys.platform == "linux":
+        # One wait for all: a disk takes some milliseconds for each. Elsewhere the call may return too early.
+        os.sync()
+        return
+    for path in paths:
+        descriptor = os.open(path, os.O_RDWR | OPEN_FLAGS)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_all(pairs: Sequence[tuple[Path, Path]]) -> None:
+    for temp, _ in pairs:
+        _remove_quietly(temp)
 
 
 def _remove_quietly(path: Path) -> None:

@@ -59,15 +59,18 @@ class PictureIndex:
         """Open the index in a cache folder; nothing is read yet."""
         self._file = cache / NAME
 
-    def survey(self, folder: Path, wanted: Wanted, problems: Problems | None = None) -> Iterator[PictureFacts]:
+    def survey(
+        self, folder: Path, wanted: Wanted, problems: Problems | None = None, listing: Listing | None = None
+    ) -> Iterator[PictureFacts]:
         """The pictures of one folder in the order of their names; the index is brought up to date on the way.
 
         Args:
             folder: looked at without its sub-folders.
             wanted: what is to be known.
             problems: told about links that lead nowhere and the like.
+            listing: of the folder, when it was listed just now.
         """
-        listing = list_folder(str(folder), problems or Problems())
+        listing = listing or list_folder(str(folder), problems or Problems())
         names = sorted(listing.pictures, key=_key)
         size = DECODED_AT_ONCE if wanted.decode else AT_ONCE
         with contextlib.closing(self._opened()) as rows:

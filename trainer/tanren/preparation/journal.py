@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from ..disk import check_free_space, storage_error
 from ..errors import DataError, UsageError
-from ..files import durable_write, sync_folder, write_json
+from ..files import durable_write, sync_folder, write_json, write_together
 from ..folders import sha256_of
 from ..locks import Lock
 from .journal_log import (
@@ -266,9 +266,8 @@ class Recorder:
         for line in lines:
             self._log.note(line)
         self._log.sync()
-        for write in batch:
-            self.changed.append(write.path)
-            durable_write(write.path, _writer_of(write.content))
+        self.changed += [write.path for write in batch]
+        write_together([(write.path, _writer_of(write.content)) for write in batch])
 
     def _intend(self, path: Path, kind: str, *, keeps: bool = False, after: str | None = "", target: str = "") -> None:
         before = as_line(self._log.keep(path)) if keeps else None

@@ -104,14 +104,6 @@ def mask_for(picture: Path, masks: Mapping[str, Path]) -> Path:
 
 
 def mask_picture(image: Image.Image, *, inverted: bool = False) -> Image.Image:
-    """The mask for masked loss: white where the picture can be seen.
-
-    Raises:
-        DataError: the picture has no transparency.
-    """
-    if not has_alpha(image):
-        raise DataError(
-            where="mask", what="The picture has no transparency to make a mask of.", fix="Leave it out, or cut it out."
-        )
-    alpha = image.getchannel("A")
+    """The mask for masked loss: white where the picture can be seen, which is everywhere when it has no alpha."""
+    alpha = image.getchannel("A") if has_alpha(image) else Image.new("L", image.size, 255)
     return ImageChops.invert(alpha) if inverted else alpha

@@ -204,7 +204,7 @@ class Survey:
         wanted = Wanted(self._suffix(listing), self._wanted.decode, self._wanted.should_stop)
         trigger = self._questions.trigger or part.name
         self.overview.captions.trigger = self.overview.captions.trigger or trigger
-        for row in self._index.survey(part.folder, wanted):
+        for row in self._index.survey(part.folder, wanted, listing=listing):
             self._add(row, part, trigger)
             yield row
         self.overview.warnings += [*problems.warnings, *map(str, problems.errors)]

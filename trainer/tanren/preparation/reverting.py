@@ -12,11 +12,12 @@ from pathlib import Path
 
 from ..disk import storage_error
 from ..errors import ResumeError
-from ..files import durable_write
+from ..files import write_together
 from ..folders import sha256_of, sweep
 from .journal_log import FILE, FOLDER, HARD_LINK, LINK, UNDOING, Change, Content, Operation, OperationLog, as_line
 
 NAMES_SHOWN = 5
+AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,19 @@ def revert(operation: Operation, begun: str, ended: str, *, leave_changed: bool)
         _keep_for_redo(chosen, log)
     log.sync()
     left = list(strange)
-    # What was made last goes first, so that folders are empty when their turn comes.
-    for change in reversed(chosen) if undoes else chosen:
-        try:
-            is_done = _take_back(change, log) if undoes else _make_again(change, log)
-        except OSError as error:
-            raise storage_error(Path(change.path), error) from error
-        if not is_done:
-            left.append(change.path)
+    # Hard links lead to the file that was there when they were made, so they go before it changes and come after.
+    if undoes:
+        # What was made last goes first, so that folders are empty when their turn comes.
+        left += [change.path for change in reversed(chosen) if not _taken_back(change)]
+        _restore_all([(change.path, change.before) for change in chosen if change.before is not None], log)
+    else:
+        for change in sorted(chosen, key=lambda change: change.kind != FOLDER):
+            if change.kind not in (LINK, HARD_LINK):
+                _make_again(change)
+        _restore_all([(change.path, change.kept) for change in chosen if change.kept is not None], log)
+        for change in chosen:
+            if change.kind in (LINK, HARD_LINK):
+                _make_again(change)
     log.note({"event": ended})
     log.sync()
     return Outcome(operation, tuple(change.path for change in chosen if change.path not in left), tuple(left))
@@ -116,40 +122,51 @@ def _keep_for_redo(changes: Sequence[Change], log: OperationLog) -> None:
         log.note({"outcome": change.path, "after": content.sha256})
 
 
-def _take_back(change: Change, log: OperationLog) -> bool:
+def _taken_back(change: Change) -> bool:
+    """Remove what was made; False for a folder into which somebody put something."""
     path = Path(change.path)
-    if change.kind == FOLDER:
-        with contextlib.suppress(FileNotFoundError, OSError):
-            path.rmdir()
-        return not path.exists()
-    if change.before is not None:
-        _restore(path, change.before, log)
-    elif os.path.lexists(path):
-        path.unlink()
+    try:
+        if change.kind == FOLDER:
+            with contextlib.suppress(FileNotFoundError):
+                if not any(path.iterdir()):
+                    path.rmdir()
+            return not path.exists()
+        if change.is_new and os.path.lexists(path):
+            path.unlink()
+    except OSError as error:
+        raise storage_error(path, error) from error
     return True
 
 
-def _make_again(change: Change, log: OperationLog) -> bool:
+def _make_again(change: Change) -> None:
+    """Make folders and links again, and remove what was removed; contents follow all at once."""
     path = Path(change.path)
-    if change.kind == FOLDER:
-        path.mkdir(exist_ok=True)
-    elif change.kind in (LINK, HARD_LINK):
-        if not os.path.lexists(path):
-            os.link(change.target, path) if change.kind == HARD_LINK else path.symlink_to(change.target)
-    elif change.after is None:
-        path.unlink(missing_ok=True)
-    elif change.kept is not None:
-        _restore(path, change.kept, log)
-    return True
+    try:
+        if change.kind == FOLDER:
+            path.mkdir(exist_ok=True)
+        elif change.kind in (LINK, HARD_LINK):
+            if not os.path.lexists(path):
+                os.link(change.target, path) if change.kind == HARD_LINK else path.symlink_to(change.target)
+        elif change.after is None:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
-def _restore(path: Path, content: Content, log: OperationLog) -> None:
-    if path.is_file() and sha256_of(path) == content.sha256:
-        return
-    target = durable_write(path, partial(log.copy_out, content))
-    target.chmod(content.mode)
-    # The index of pictures goes by size and time: with its old time a file counts as never changed.
-    os.utime(target, ns=(content.modified_ns, content.modified_ns))
+def _restore_all(contents: Sequence[tuple[str, Content]], log: OperationLog) -> None:
+    """Put contents back where they are not already; with their modes and times."""
+    wanted = [(Path(path), content) for path, content in contents if not _holds(Path(path), content)]
+    for start in range(0, len(wanted), AT_ONCE):
+        batch = wanted[start : start + AT_ONCE]
+        write_together([(path, partial(log.copy_out, content)) for path, content in batch])
+        for path, content in batch:
+            path.chmod(content.mode)
+            # The index of pictures goes by size and time: with its old time a file counts as never changed.
+            os.utime(path, ns=(content.modified_ns, content.modified_ns))
+
+
+def _holds(path: Path, content: Content) -> bool:
+    return path.is_file() and path.stat().st_size == content.size and sha256_of(path) == content.sha256
 
 
 def _refusal(operation: Operation, paths: Sequence[str], what: str) -> ResumeError:
