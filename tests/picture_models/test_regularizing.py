@@ -102,12 +102,13 @@ def test_transparent_pictures_need_no_model_and_hold_nothing(tmp_path, capsys):
     assert image.getextrema() == ((0, 0), (0, 0), (0, 0), (0, 0))
 
 
-def test_large_numbers_are_written_in_portions_that_can_be_undone_one_by_one(tmp_path, data_folder, capsys):
-    words = ["--transparent", "--class=x", "--size=64", "--count=40"]
+def test_a_long_run_is_written_in_portions_that_can_be_undone_one_by_one(tmp_path, data_folder, capsys, monkeypatch):
+    monkeypatch.setattr(regularizing, "PORTION_SECONDS", -1.0)
+    words = ["--transparent", "--class=x", "--size=64", "--count=2"]
     run(capsys, "regularize", tmp_path / "reg", *words)
-    assert [len(one.changes) for one in Journal(data_folder).history()] == [66, 16]
+    assert [len(one.changes) for one in Journal(data_folder).history()] == [4, 2]
     Journal(data_folder).undo()
-    assert len(tree(tmp_path / "reg")) == 64
+    assert list(tree(tmp_path / "reg")) == ["1_x/x_0000000000.png", "1_x/x_0000000000.txt"]
     Journal(data_folder).undo()
     assert not (tmp_path / "reg").exists()
 

@@ -1,11 +1,20 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx_models import ANSWERS, LABELS, write_detector, write_first_colour, write_tagger
 from PIL import Image
+from tanren.picture_models.onnx_file import OnnxModel
 from tanren.picture_models.tagger import prepared
 from tanren.preparation.journal import Journal
 from tool_runs import of_kind, pictures, problem, run, tree
 
+TRAINER = Path(__file__).parents[2] / "trainer"
 NAMES = ("blue.png", "green.png", "red.png")
 
 
@@ -155,6 +164,65 @@ def test_a_request_to_stop_is_heard_between_batches(tagger, folder, tmp_path, ca
     assert code == 20
     assert events[-1]["reason"] == "Stopped on request after 0 of 3; what was written so far stays."
     assert events[-1]["state"] == "stopped"
+
+
+def process(folder, tagger, data_folder, *words, **pipes):
+    variables = {**os.environ, "PYTHONPATH": str(TRAINER), "TANREN_DATA": str(data_folder), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tanren.data_command", "tag", str(folder), "--model", str(tagger), *words]
+    return subprocess.Popen(command, env=variables, text=True, **pipes)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
+def test_a_process_that_is_told_to_end_writes_what_it_has_found(tmp_path, tagger, data_folder):
+    folder = pictures(tmp_path / "many", *(f"blue-{number:04d}.png" for number in range(3000)))
+    with process(folder, tagger, data_folder, "--events", "--batch-size=1", stdout=subprocess.PIPE) as tool:
+        watchdog = threading.Timer(120, tool.kill)
+        watchdog.start()
+        for line in tool.stdout:
+            if '"picture"' in line:
+                tool.send_signal(signal.SIGTERM)
+                break
+        last = tool.stdout.read().splitlines()[-1]
+        watchdog.cancel()
+    assert (tool.returncode, '"state": "stopped"' in last) == (20, True)
+    assert 0 < len(captions(folder)) < 3000
+    assert set(captions(folder).values()) == {"blue sky, >_<\n"}
+
+
+def test_a_process_whose_listener_is_gone_stops_after_writing_what_it_has_found(tmp_path, tagger, data_folder):
+    folder = pictures(tmp_path / "many", *(f"blue-{number:04d}.png" for number in range(3000)))
+    with process(folder, tagger, data_folder, "--events", "--batch-size=1", stdout=subprocess.PIPE) as tool:
+        watchdog = threading.Timer(120, tool.kill)
+        watchdog.start()
+        while '"picture"' not in tool.stdout.readline():
+            pass
+        tool.stdout.close()
+        tool.wait()
+        watchdog.cancel()
+    assert tool.returncode == 20
+    assert 0 < len(captions(folder)) < 3000
+
+
+def test_people_see_counts_and_captions_of_a_rehearsal(folder, tagger, data_folder):
+    done = process(folder, tagger, data_folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, told = done.communicate(timeout=120)
+    assert (done.returncode, out) == (0, "")
+    assert told.splitlines()[-3:] == ["tag: 0 of 3", "tag: 3 of 3", "3 written, 0 left as they are."]
+    done = process(folder, tagger, data_folder, "--mode=append", "--first=sks", "--dry-run", stderr=subprocess.PIPE)
+    told = done.communicate(timeout=120)[1]
+    assert f"{folder / 'blue.png'}: sks, blue sky, >_<" in told.splitlines()
+
+
+def test_captions_that_are_written_while_the_model_works_are_not_lost(folder, tagger, capsys, monkeypatch):
+    def write_meanwhile(model, batch):
+        (folder / "blue.txt").write_text("mine", "utf-8")
+        return answer(model, batch)
+
+    answer = OnnxModel.run
+    monkeypatch.setattr(OnnxModel, "run", write_meanwhile)
+    _, events = run(capsys, "tag", folder, "--model", tagger)
+    assert captions(folder)["blue.txt"] == "mine"
+    assert of_kind(events, "result")[0]["unchanged"] == 1
 
 
 def test_without_onnxruntime_the_package_and_the_command_are_named(tagger, folder, capsys, monkeypatch):

@@ -12,7 +12,7 @@ from ..events import Report
 from ..jobs.job import lock_device
 from ..stop_signals import StopOnSignal
 from .arguments import Asked, read
-from .progress import STOPPING, ConsoleSink, json_sink, stop_file
+from .progress import STOPPING, ConsoleSink, JsonSink, any_of, stop_file
 
 if TYPE_CHECKING:
     from .pictures import Outcome
@@ -34,9 +34,12 @@ def main(words: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             # A terminal of another code page shows what it cannot say as \\u1234 instead of failing.
             stream.reconfigure(errors="backslashreplace")
-    sink = json_sink(sys.stdout) if "--events" in words else ConsoleSink(shows_pictures="--dry-run" in words)
+    lines = JsonSink(sys.stdout)
     signals = StopOnSignal(said=STOPPING)
-    report = Report([sink], signals.asked)
+    if "--events" in words:
+        report = Report([lines], any_of(signals.asked, lines.asked))
+    else:
+        report = Report([ConsoleSink(shows_pictures="--dry-run" in words)], signals.asked)
     try:
         code, reason = _run(read(words), report, signals)
     except UserError as problem:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import DataError
 from ..events import Report
+from ..preparation.journal import Write
 from .pictures import Found, Outcome, Read, find_pictures, read_batches, tell_failure
+from .portions import Portions
 from .requests import CaptionRequest
-from .writing import NewCaption, caption_so_far, changes, write_captions
+from .writing import caption_so_far
 
 # For each picture of a batch what was found, and facts about it for whoever watches.
 Look = Callable[[list[Read]], list[tuple[list[str], dict[str, Any]]]]
@@ -41,20 +43,53 @@ def caption_folder(
         pictures = _without_caption(pictures, report, outcome)
     with (
         report.phase(phase_name, len(pictures)) as phase,
-        changes(title, request.folder, dry_run=request.dry_run) as recorder,
+        Portions(title, request.folder, report) as portions,
     ):
         for batch in read_batches(pictures, request.batch_size, phase, report, outcome):
-            new = []
             for read, (found, facts) in zip(batch, look(batch), strict=True):
-                try:
-                    # Read only now: somebody may have written it while the model was at work.
-                    before, data = caption_so_far(read.found)
-                except DataError as problem:
-                    tell_failure(problem, report, outcome)
-                    continue
-                new.append(NewCaption(read.found, new_text(before, found), data, facts))
-            write_captions(new, recorder, report, outcome)
+                caption = NewCaption(read.found, found, new_text, report, outcome)
+                if caption.is_told(facts) and not request.dry_run:
+                    portions.add(caption.writes)
+                elif request.dry_run:
+                    outcome.written += caption.differs
     return outcome
+
+
+class NewCaption:
+    """A caption that is to be written."""
+
+    def __init__(self, found: Found, words: list[str], new_text: NewText, report: Report, outcome: Outcome) -> None:
+        self._found, self._words, self._new_text = found, words, new_text
+        self._report, self._outcome = report, outcome
+        self.differs = False
+
+    def is_told(self, facts: dict[str, Any]) -> bool:
+        """Tell what the caption will be; False when it stays as it is or cannot be read."""
+        try:
+            text = self._new_text(caption_so_far(self._found)[0], self._words)
+        except DataError as problem:
+            tell_failure(problem, self._report, self._outcome)
+            return False
+        self.differs = text is not None
+        shown = "stays as it is" if text is None else text
+        self._report.tell("picture", file=str(self._found.path), changed=self.differs, text=shown, **facts)
+        if not self.differs:
+            self._outcome.unchanged += 1
+        return self.differs
+
+    def writes(self) -> Sequence[Write]:
+        """The caption file as it will be, seen from what it holds now: somebody may have written it meanwhile."""
+        try:
+            before, data = caption_so_far(self._found)
+        except DataError as problem:
+            tell_failure(problem, self._report, self._outcome)
+            return ()
+        text = self._new_text(before, self._words)
+        if text is None:
+            self._outcome.unchanged += 1
+            return ()
+        self._outcome.written += 1
+        return (Write(self._found.caption, f"{text}\n".encode(), data),)
 
 
 def _without_caption(pictures: list[Found], report: Report, outcome: Outcome) -> list[Found]:

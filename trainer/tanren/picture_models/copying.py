@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..data.listing import clashes
 from ..events import Report
+from ..preparation.journal import Write
 from .depth import DEPTH, depth_of
 from .faces import Box, crop_box, find_faces, open_detector, read_boxes
 from .masks import SEGMENTATION, cut_out, mask_of
 from .picture_input import Kinds, PictureModel, open_picture_model
 from .pictures import Found, Outcome, Read, find_pictures, read_batches
 from .place import find_model
+from .portions import Portions
 from .requests import DepthRequest, FacesRequest, FolderRequest, MaskRequest
 from .tagger import model_in
-from .writing import changes, write_copy
+from .writing import png_bytes
 
+# Those who watch see copies once they are written.
+PORTION_SECONDS = 60.0
 MASK_SUFFIX = "-masklabel.png"
 ONNX_FILES = ("*.onnx", "*.onnx_data")
 
@@ -64,7 +71,7 @@ def faces(request: FacesRequest, report: Report) -> Outcome:
     _warn_of_clashes(pictures, report)
     with (
         report.phase("faces", len(pictures)) as phase,
-        changes("Crop faces", request.folder, dry_run=request.dry_run) as recorder,
+        Portions("Crop faces", request.folder, report, seconds=PORTION_SECONDS) as portions,
     ):
         for (read,) in read_batches(pictures, 1, phase, report, outcome):
             boxes = look(read)
@@ -78,16 +85,9 @@ def faces(request: FacesRequest, report: Report) -> Outcome:
             for number, crop in enumerate(large, 1):
                 name = f"{read.found.path.stem}-face{number}.png"
                 part = Image.fromarray(read.pixels).crop(crop)
-                write_copy(
-                    part,
-                    request.out / read.found.inside.with_name(name),
-                    read.found,
-                    recorder,
-                    report,
-                    outcome,
-                    copies_caption=request.copies_captions,
-                    box=list(crop),
-                )
+                copy = Copy(part, request.out / read.found.inside.with_name(name), read.found)
+                captions = request.copies_captions
+                _make_copy(copy, portions, report, outcome, captions, request.dry_run, box=list(crop))
     return outcome
 
 
@@ -109,19 +109,49 @@ def _copies(
     outcome.unchanged += len(pictures) - len(wanted)
     with (
         report.phase(phase_name, len(wanted)) as phase,
-        changes(title, request.folder, dry_run=request.dry_run) as recorder,
+        Portions(title, request.folder, report, seconds=PORTION_SECONDS) as portions,
     ):
         for (read,) in read_batches(wanted, 1, phase, report, outcome):
-            write_copy(
-                make(read),
-                target(read.found),
-                read.found,
-                recorder,
-                report,
-                outcome,
-                copies_caption=copies_captions,
-            )
+            copy = Copy(make(read), target(read.found), read.found)
+            _make_copy(copy, portions, report, outcome, copies_captions, request.dry_run)
     return outcome
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A picture to be written as PNG, and the one that it was made from."""
+
+    image: Image.Image
+    target: Path
+    source: Found
+
+
+def _make_copy(
+    copy: Copy, portions: Portions, report: Report, outcome: Outcome, with_caption: bool, dry_run: bool, **facts: Any
+) -> None:
+    """Let a copy be written if its name is free; a name that is taken is told and left alone."""
+    target, source = copy.target, copy.source
+    is_free = not target.exists()
+    text = target.name if is_free else f"{target.name} is there already"
+    tell = partial(report.tell, "picture", file=str(source.path), changed=is_free, made=str(target), text=text, **facts)
+    if dry_run or not is_free:
+        tell()
+        outcome.written += is_free
+        outcome.unchanged += not is_free
+        return
+    data = png_bytes(copy.image)
+
+    def writes() -> list[Write]:
+        if target.exists():
+            outcome.unchanged += 1
+            return []
+        outcome.written += 1
+        caption = target.with_suffix(source.caption.suffix)
+        if not with_caption or caption.exists() or not source.caption.is_file():
+            return [Write(target, data, None)]
+        return [Write(caption, source.caption.read_bytes(), None), Write(target, data, None)]
+
+    portions.add(writes, len(data), tell)
 
 
 def _picture_model(request: FolderRequest, kinds: Kinds, kind: str, report: Report) -> PictureModel:

@@ -7,6 +7,7 @@ Kinds beside those of `events`: `picture` (file, changed, and what was found), `
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,20 +15,34 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import StoppedOnRequest
-from ..events import Event, Report, Sink
+from ..events import Event, Report
 
 LINE_SECONDS = 5.0
 STOPPING = "Stopping after this picture. Once more ends at once."
 
 
-def json_sink(stream: TextIO) -> Sink:
-    """One JSON object a line."""
+class JsonSink:
+    """One JSON object a line; when nobody reads them any more, the run is asked to stop."""
 
-    def tell(event: Event) -> None:
-        stream.write(json.dumps(event, ensure_ascii=False) + "\n")
-        stream.flush()
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.is_heard = True
 
-    return tell
+    def __call__(self, event: Event) -> None:
+        """Tell one event."""
+        if not self.is_heard:
+            return
+        try:
+            self._stream.write(json.dumps(event, ensure_ascii=False) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            # The page is gone. What waits is still written; the interpreter must not try to flush at its end.
+            self.is_heard = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def asked(self) -> set[str]:
+        """Requests."""
+        return set() if self.is_heard else {"stop"}
 
 
 class ConsoleSink:
@@ -68,6 +83,15 @@ class ConsoleSink:
 
     def _say(self, text: str) -> None:
         print(text.encode("utf-8", "replace").decode("utf-8"), file=self._stream, flush=True)
+
+
+def any_of(*sources: Callable[[], set[str]]) -> Callable[[], set[str]]:
+    """The requests of several places."""
+
+    def asked() -> set[str]:
+        return {request for source in sources for request in source()}
+
+    return asked
 
 
 def stop_file(path: Path | None) -> Callable[[], set[str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from ..commands import COMMANDS
 from ..diffusion.samplers import KNOWN
 from ..engine.precision import Precision, place
 from ..engine.sampling import Picture, draw_picture
-from ..errors import BusyError, EnvironmentProblem, ModelFileError, OutOfMemory, StoppedOnRequest, UsageError
+from ..errors import EnvironmentProblem, ModelFileError, OutOfMemory, StoppedOnRequest, UsageError
 from ..events import Phase, Report
 from ..families import sd, sdxl
 from ..families.base import Family, Model
@@ -28,10 +29,11 @@ from ..models.load import open_base
 from ..options.dataset import DatasetOptions
 from ..options.model import AttentionOptions, ModelOptions
 from ..options.spec import Settings
-from ..paths import check_created_name, data_folder
-from ..preparation.journal import Journal
+from ..paths import check_created_name
+from ..preparation.journal import Write
 from .onnx_file import first_line
 from .pictures import Outcome
+from .portions import Portions
 from .requests import RegularizeRequest
 from .writing import png_bytes
 
@@ -40,10 +42,8 @@ DTYPES = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
 COMPUTE = {"no": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 TRANSPARENT_SIDE = 512
 HEARTBEAT_SECONDS = 5.0
-# A portion is written after so many pictures or seconds, whichever comes first.
-PORTION, PORTION_SECONDS = 32, 60.0
-# Somebody may be using the journal; each attempt waits ten seconds for it.
-ATTEMPTS = 30
+# Each picture is a piece of work worth keeping, so a portion is smaller than those of other tools.
+PORTION_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -171,65 +171,26 @@ def _draw_all(
     report: Report,
     outcome: Outcome,
 ) -> None:
-    portion = Portion(request, report, outcome)
-    try:
+    title = f"Regularization pictures of {request.class_name}"
+    with Portions(title, request.out, report, seconds=PORTION_SECONDS) as portions:
         for one in missing:
             image, parameters = draw(one, _between_steps(phase, report))
-            portion.add(one, png_bytes(image, parameters))
+            data = png_bytes(image, parameters)
+            tell = partial(report.tell, "picture", file=str(one.path), changed=True, text=one.prompt, seed=one.seed)
+            portions.add(partial(_writes, request, one, data, outcome), len(data), tell)
             phase.advance()
-    finally:
-        portion.write()
 
 
-class Portion:
-    """Pictures that are drawn and not yet written."""
-
-    def __init__(self, request: RegularizeRequest, report: Report, outcome: Outcome) -> None:
-        self._request, self._report, self._outcome = request, report, outcome
-        self._waiting: list[tuple[ToDraw, bytes]] = []
-        self._since = time.monotonic()
-
-    def add(self, one: ToDraw, data: bytes) -> None:
-        """Keep a picture; write all that wait when there are enough of them, or when some wait for long."""
-        self._waiting.append((one, data))
-        if len(self._waiting) >= PORTION or time.monotonic() - self._since > PORTION_SECONDS:
-            self.write()
-
-    def write(self) -> None:
-        """Write what waits, as one operation that can be undone.
-
-        Raises:
-            BusyError: the journal is used by somebody else, for minutes.
-            StorageError: the disk is full or gone.
-        """
-        for attempt in range(ATTEMPTS):
-            try:
-                self._write()
-            except BusyError as problem:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                self._report.warning(f"{problem.what} {len(self._waiting)} pictures wait to be written.")
-            else:
-                break
-        self._since = time.monotonic()
-
-    def _write(self) -> None:
-        if not self._waiting:
-            return
-        request = self._request
-        title = f"Regularization pictures of {request.class_name}"
-        with Journal(data_folder()).operation(title, request.out) as recorder:
-            recorder.make_folder(self._waiting[0][0].path.parent)
-            while self._waiting:
-                one, data = self._waiting[0]
-                caption = one.path.with_suffix(request.caption_extension)
-                if request.writes_captions and not caption.exists():
-                    recorder.write(caption, f"{one.prompt}\n".encode(), expected=None)
-                # The picture comes last: where it is, its caption is as well.
-                recorder.write(one.path, data, expected=None)
-                del self._waiting[0]
-                self._outcome.written += 1
-                self._report.tell("picture", file=str(one.path), changed=True, text=one.prompt, seed=one.seed)
+def _writes(request: RegularizeRequest, one: ToDraw, data: bytes, outcome: Outcome) -> list[Write]:
+    """The picture comes last: where it is, its caption is as well."""
+    if one.path.exists():
+        outcome.unchanged += 1
+        return []
+    outcome.written += 1
+    caption = one.path.with_suffix(request.caption_extension)
+    if not request.writes_captions or caption.exists():
+        return [Write(one.path, data, None)]
+    return [Write(caption, f"{one.prompt}\n".encode(), None), Write(one.path, data, None)]
 
 
 def _between_steps(phase: Phase, report: Report) -> Callable[[], None]:
