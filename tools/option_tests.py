@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from effect_marks import EffectTest
-from tanren.commands import Command
+from tanren.commands import Command, Generator
 from tanren.options.reference import cell, first_line, meaning, value_and_default
 from tanren.options.spec import Option, Refuses, options_of
 
+Commands = Mapping[str, Command] | Mapping[str, Generator]
 INTRODUCTION = """# What every option does, and the tests that show it
 
 This page is generated; `python tools/write_reference.py` writes it again. A test in the last column fails when the
@@ -17,25 +18,37 @@ of its own. Tests name their options with `@pytest.mark.option("name")`. Options
 to the test of the line that says so. What belongs together stands in [options.md](options.md)."""
 
 
-def page(commands: Mapping[str, Command], tests: Sequence[EffectTest]) -> str:
+# Options of the commands that draw pictures are called as others in part; their tests lie here.
+OF_GENERATORS = "generation/"
+
+
+def page(trainers: Mapping[str, Command], generators: Mapping[str, Generator], tests: Sequence[EffectTest]) -> str:
     """The page in Markdown, for `docs/`.
 
     Args:
-        commands: by name, as in `commands.py`.
+        trainers, generators: by name, as in `commands.py`.
         tests: one entry for each test and option.
     """
     parts = [INTRODUCTION]
-    groups = dict.fromkeys(group for command in commands.values() for group in command.groups)
+    groups = dict.fromkeys(group for command in trainers.values() for group in command.groups)
     for group in groups:
-        if not options_of(group):
-            continue
-        parts += ["", f"## {first_line(group)}", ""]
-        parts += ["| option | value, default | commands | meaning | tests |", "|---|---|---|---|---|"]
-        parts += [_row(option, commands, tests) for option in options_of(group)]
+        parts += _table(group, trainers, [test for test in tests if not test.file.startswith(OF_GENERATORS)])
+    others = dict.fromkeys(group for command in generators.values() for group in command.groups)
+    parts += ["", "# Commands that draw pictures"]
+    for group in others:
+        if group not in groups:
+            parts += _table(group, generators, [test for test in tests if test.file.startswith(OF_GENERATORS)])
     return "\n".join(parts) + "\n"
 
 
-def users(option: Option, commands: Mapping[str, Command]) -> Iterator[str]:
+def _table(group: type, commands: Commands, tests: Sequence[EffectTest]) -> list[str]:
+    if not options_of(group):
+        return []
+    head = ["| option | value, default | commands | meaning | tests |", "|---|---|---|---|---|"]
+    return ["", f"## {first_line(group)}", "", *head, *(_row(option, commands, tests) for option in options_of(group))]
+
+
+def users(option: Option, commands: Commands) -> Iterator[str]:
     """The commands that have an option and neither refuse nor ignore it."""
     for name, command in commands.items():
         rules = (rule for group in command.groups for rule in getattr(group, "rules", ()))
@@ -44,7 +57,7 @@ def users(option: Option, commands: Mapping[str, Command]) -> Iterator[str]:
             yield name
 
 
-def _row(option: Option, commands: Mapping[str, Command], tests: Sequence[EffectTest]) -> str:
+def _row(option: Option, commands: Commands, tests: Sequence[EffectTest]) -> str:
     shown = [f"[{test.file}::{test.test}](../tests/{test.file})" for test in tests if test.option == option.name]
     names = list(users(option, commands))
     cells = (

@@ -185,7 +185,7 @@ def loaded(studio):
 
 @pytest.mark.option("vae_batch_size")
 @pytest.mark.parametrize(
-    ("words", "decoded"), [([], [4]), (["--vae_batch_size=3"], [3, 1])] + [(["--vae_batch_size=0.5"], [2, 2])]
+    ("words", "decoded"), [([], [4]), (["--vae_batch_size=3"], [3, 1]), (["--vae_batch_size=0.5"], [2, 2])]
 )
 def test_pictures_are_decoded_as_many_at_a_time_as_asked(loaded, words, decoded):
     model, settings, requests = loaded(*words)

@@ -51,6 +51,12 @@ def test_a_file_is_a_prompt_a_line_without_comments(plan, tmp_path):
     assert [(request.prompt, request.seed) for request in plan(words)] == [("猫", 1), ("a dog", 2)]
 
 
+def test_a_prompt_ends_the_list_before_it_though_it_has_blanks(plan, tmp_path):
+    files = [str(write_model(tmp_path / f"{name}.safetensors")) for name in ("a", "b")]
+    (request,) = plan("--network_weights", *files, "--prompt=a red cat --d 1")
+    assert (request.prompt, request.multipliers) == ("a red cat", (1.0, 1.0))
+
+
 @pytest.mark.option("images_per_prompt")
 def test_every_picture_of_a_prompt_draws_its_variants_anew(plan):
     drawn = [request.prompt for request in plan("--prompt={a|b|c|d}", "--images_per_prompt=8", "--seed=1")]
@@ -108,10 +114,8 @@ def test_options_are_what_prompts_do_not_say(plan, tmp_path):
     assert (one.strength, two.strength) == (0.5, 0.2)
 
 
-@pytest.mark.option(
-    *("original_width", "original_height", "original_width_negative", "original_height_negative"),
-    *("crop_top", "crop_left"),
-)
+@pytest.mark.option("original_width", "original_height", "crop_top", "crop_left")
+@pytest.mark.option("original_width_negative", "original_height_negative")
 def test_sizes_for_sdxl_come_from_the_line_the_options_or_the_picture(plan, tmp_path):
     lines = prompts_file(tmp_path, "one", "two --ow 300 --oh 400 --nw 500 --nh 600 --ct 7 --cl 8")
     one, two = plan(lines, "--original_width=2048", "--original_height=1536", "--crop_top=1", "--crop_left=2")

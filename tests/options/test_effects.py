@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from effect_marks import TESTS, UnreadableMarkError, effect_tests
 from option_tests import page, users
-from tanren.commands import COMMANDS
+from tanren.commands import COMMANDS, GENERATORS
 from tanren.options.spec import options_of
 
 OPTIONS = {
     option.name: option for command in COMMANDS.values() for group in command.groups for option in options_of(group)
 }
+DRAWING_OPTIONS = {option.name for group in GENERATORS["gen_img"].groups for option in options_of(group)}
 MARKS = effect_tests()
 
 
@@ -20,13 +21,20 @@ def test_every_option_has_a_test_of_its_effect():
     assert sorted(OPTIONS.keys() - {mark.option for mark in MARKS}) == []
 
 
+def test_every_option_of_the_commands_that_draw_has_a_test_of_its_own():
+    shown = {mark.option for mark in MARKS if mark.file.startswith("generation/")}
+    of_every_command = {"console_log_level", "console_log_file", "console_log_simple"}
+    assert sorted(DRAWING_OPTIONS - shown - of_every_command) == []
+
+
 def test_marks_name_options_that_exist():
-    assert [f"{mark.file}:{mark.line}: {mark.option}" for mark in MARKS if mark.option not in OPTIONS] == []
+    known = OPTIONS.keys() | DRAWING_OPTIONS
+    assert [f"{mark.file}:{mark.line}: {mark.option}" for mark in MARKS if mark.option not in known] == []
 
 
 def test_the_page_of_options_and_their_tests_is_current():
     written = (TESTS.parent / "docs" / "option-tests.md").read_text("utf-8")
-    assert page(COMMANDS, MARKS) == written, "run python tools/write_reference.py"
+    assert page(COMMANDS, GENERATORS, MARKS) == written, "run python tools/write_reference.py"
 
 
 def test_the_page_names_the_commands_that_use_an_option():

@@ -4,23 +4,24 @@ import ast
 from pathlib import Path
 
 import pytest
-from tanren.commands import COMMANDS
+from tanren.commands import COMMANDS, GENERATORS
 from tanren.errors import Problems
 from tanren.options.parse import parse
 from tanren.options.reference import frozen_list, help_text, reference_text
 from tanren.options.spec import options_of
 
 ROOT = Path(__file__).parents[2]
+EVERY = {**COMMANDS, **GENERATORS}
 
 
 def test_options_of_every_command_are_those_of_the_frozen_list():
-    for name, command in COMMANDS.items():
+    for name, command in EVERY.items():
         frozen = (ROOT / "tests" / "golden" / f"options-{name}.txt").read_text(encoding="utf-8")
         assert frozen_list(command.groups) == frozen, "if this is meant, run python tools/write_reference.py"
 
 
 def test_written_reference_is_current():
-    page = reference_text({name: (command.title, command.groups) for name, command in COMMANDS.items()})
+    page = reference_text({name: (command.title, command.groups) for name, command in EVERY.items()})
     assert page == (ROOT / "docs" / "options.md").read_text(encoding="utf-8"), "run python tools/write_reference.py"
 
 
@@ -41,7 +42,7 @@ def test_help_names_every_option_and_its_default():
 
 
 def test_every_option_says_what_it_does_in_a_sentence():
-    for command in COMMANDS.values():
+    for command in EVERY.values():
         for group in command.groups:
             for option in options_of(group):
                 assert option.text.help.endswith("."), option.name
@@ -55,7 +56,7 @@ def test_every_option_is_read_somewhere_or_says_that_it_has_no_effect():
     # Asking for the attention that is used anyway needs no reading; the misspelling is moved by its name.
     read |= {"sdpa", "caption_extention"}
 
-    for command in COMMANDS.values():
+    for command in EVERY.values():
         for group in command.groups:
             for option in options_of(group):
                 is_metadata = bool(option.text.saved_as)

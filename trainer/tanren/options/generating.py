@@ -20,38 +20,30 @@ class DrawingModelOptions:
     ckpt: str | None = option(
         None,
         "Model: a .safetensors or .ckpt file, a diffusers folder, a hub id, or a pattern that one file fits.",
-        label="Model",
         path="file or folder",
     )
-    vae: str | None = option(
-        None, "Another VAE: a file, a diffusers folder or a hub id.", label="Other VAE", path="file or folder"
-    )
+    vae: str | None = option(None, "Another VAE: a file, a diffusers folder or a hub id.", path="file or folder")
     tokenizer_cache_dir: str | None = option(
         None,
         "Folder with tokenizers for use without a network.",
-        label="Tokenizer folder",
         no_effect="CLIP's tokenizer is part of the package, nothing has to be fetched.",
         path="folder",
     )
-    fp16: bool = option(False, "Compute in fp16; without a GPU in float32.", label="fp16")
-    bf16: bool = option(False, "Compute in bf16.", label="bf16")
-    no_half_vae: bool = option(
-        False, "Keep the VAE in float32 under fp16 or bf16, against black pictures.", label="VAE in float32"
-    )
+    fp16: bool = option(False, "Compute in fp16; without a GPU in float32.")
+    bf16: bool = option(False, "Compute in bf16.")
+    no_half_vae: bool = option(False, "Keep the VAE in float32 under fp16 or bf16, against black pictures.")
     clip_skip: int | None = option(
         None,
         "Use the output of this layer of the text encoders, counted from the end. Not given: 1 for SD 1 and 2, 2 for "
         "SDXL.",
-        label="CLIP skip",
         minimum=1,
         maximum=24,
     )
-    v_parameterization: bool = option(False, "The model predicts velocity.", label="v-prediction model")
+    v_parameterization: bool = option(False, "The model predicts velocity.")
     zero_terminal_snr: bool = option(
         False,
         "The model was trained with a noise schedule that ends in pure noise: drawing begins there. For ddim, euler, "
         "euler_a and dpmsolver++.",
-        label="Zero terminal SNR",
     )
 
     rules = (Conflicts("fp16", "bf16", because="there is one precision"),)
@@ -61,9 +53,9 @@ class DrawingModelOptions:
 class BaseKindOptions:
     """Which kind of model it is, for those who want to say; the file says it too."""
 
-    v1: bool = option(False, "The model is Stable Diffusion 1.x; an error when it is not.", label="SD 1")
-    v2: bool = option(False, "The model is Stable Diffusion 2.x; an error when it is not.", label="SD 2")
-    sdxl: bool = option(False, "The model is SDXL; an error when it is not.", label="SDXL")
+    v1: bool = option(False, "The model is Stable Diffusion 1.x; an error when it is not.")
+    v2: bool = option(False, "The model is Stable Diffusion 2.x; an error when it is not.")
+    sdxl: bool = option(False, "The model is SDXL; an error when it is not.")
 
     rules = (
         Conflicts("v1", "v2", because="a model is of one kind"),
@@ -76,21 +68,19 @@ class BaseKindOptions:
 class PromptOptions:
     """The prompts."""
 
-    prompt: str | None = option(None, "One prompt, with options behind it: 'a cat --n blurry --d 1'.", label="Prompt")
+    prompt: str | None = option(None, "One prompt, with options behind it: 'a cat --n blurry --d 1'.")
     from_file: str | None = option(
-        None, "File with a prompt a line; lines that start with # are left out.", label="Prompt file", path="file"
+        None, "File with a prompt a line; lines that start with # are left out.", path="file"
     )
     interactive: bool = option(
         False,
         "Ask for prompts at the keyboard and draw one picture of each, until the input ends.",
-        label="Interactive",
     )
     no_preview: bool = option(
         False,
         "Do not show the pictures of --interactive.",
-        label="No preview",
     )
-    shuffle_prompts: bool = option(False, "Draw the prompts of each round in random order.", label="Shuffle prompts")
+    shuffle_prompts: bool = option(False, "Draw the prompts of each round in random order.")
     images_per_prompt: int = option(
         1, "Pictures of each prompt, with variants drawn anew; not of prompts that enumerate with e$$.", minimum=1
     )
@@ -172,10 +162,8 @@ class DrawingSpeedOptions:
     vae_batch_size: float | None = option(
         None, "Pictures decoded together; below 1 a part of the batch. Not given: the batch.", minimum=0.001
     )
-    xformers: bool = option(
-        False, "xformers' attention; where it cannot be imported, PyTorch's own with a warning.", label="xformers"
-    )
-    sdpa: bool = option(False, "PyTorch's own attention; what is used unless another is asked for.", label="SDPA")
+    xformers: bool = option(False, "xformers' attention; where it cannot be imported, PyTorch's own with a warning.")
+    sdpa: bool = option(False, "PyTorch's own attention; what is used unless another is asked for.")
     diffusers_xformers: bool = option(False, "The same as --xformers.")
     opt_channels_last: bool = option(
         False, "Keep the U-Net's weights in the channels-last layout; faster on some GPUs."
