@@ -33,12 +33,11 @@ def walk(folder: Path, cache: Path, what: str) -> None:
     level = understand(folder)
     rows = Survey(level, PictureIndex(cache), Questions(), Wanted()).rows()
     list(islice(rows, FIRST_ROWS))
-    first = time.perf_counter() - start
+    first, first_cpu = time.perf_counter() - start, time.process_time() - cpu
     for _ in rows:
         pass
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    count = level.pictures
-    print(f"{what}: first {FIRST_ROWS} rows {first:.3f} s, all {wall:.2f} s, cpu {cpu / count * 1e6:.0f} us a picture")
+    print(f"{what}: first {FIRST_ROWS} rows {first:.3f} s (cpu {first_cpu:.3f}), all {wall:.2f} s (cpu {cpu:.2f})")
 
 
 def memory(folder: Path, cache: Path) -> None:
