@@ -68,7 +68,7 @@
       this.viewer = el(
         "div",
         { class: "tn-viewer" },
-        el("div", { class: "tn-cells" }, this.others, el("figure", { class: "tn-cell" }, el("div", { class: "tn-frame" }, this.link, this.missing), this.strength)),
+        el("div", { class: "tn-side-by-side" }, this.others, el("figure", { class: "tn-at-strength" }, el("div", { class: "tn-frame" }, this.link, this.missing), this.strength)),
         el("div", { class: "tn-row" }, this.slider, this.say, this.newest),
         el("label", { class: "tn-row tn-prompt" }, el("span", { class: "tn-soft" }, t("Prompt:")), this.chooser),
         this.caption
@@ -193,7 +193,7 @@
         frame.append(el("a", { class: "tn-picture-link", href: address, target: "_blank", rel: "noopener noreferrer", title: t("Open the picture alone") }, picture));
         picture.src = address;
       }
-      return el("figure", { class: "tn-cell" }, frame, el("figcaption", { class: "tn-strength" }, label));
+      return el("figure", { class: "tn-at-strength" }, frame, el("figcaption", { class: "tn-strength" }, label));
     }
 
     when(step, sample) {

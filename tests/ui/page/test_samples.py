@@ -90,7 +90,7 @@ def test_several_strengths_stand_side_by_side_and_keep_what_was_drawn_once(page,
         for step, strength in drawn
     ]
 
-    labels = viewer.locator(".tn-cell .tn-strength")
+    labels = viewer.locator(".tn-at-strength .tn-strength")
     expect(labels).to_have_text(["at strength -1", "without it (strength 0)", "at strength +1"])
     files = [picture.get_attribute("src").rpartition("/")[2] for picture in viewer.locator("img").all()]
     assert files == ["slider_50_x-1.png", "slider_0_x%2B0.png", "slider_50_x%2B1.png"]
