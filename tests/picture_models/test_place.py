@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hub.hub_server import HubServer
-from onnx_models import write_tagger
+from onnx_models import write_first_colour, write_tagger
 from tool_runs import of_kind, pictures
 
 TRAINER = Path(__file__).parents[2] / "trainer"
@@ -19,14 +19,20 @@ def hub(tmp_path):
         tagger = write_tagger(tmp_path / "published")
         files = {path.name: path.read_bytes() for path in tagger.iterdir()}
         server.make("mika/tagger", {**files, "model.h5": b"x" * 1000, "README.md": b"hello"})
+        plane = write_first_colour(tmp_path / "isnet.onnx").read_bytes()
+        server.make("mika/cutter", {"isnet.onnx": plane, "large.onnx": b"x" * 1000})
         yield server
 
 
 def tag(hub, folder, *words):
+    return run_tool(hub, folder, "tag", *words)
+
+
+def run_tool(hub, folder, tool, *words):
     """A process of its own, as the hub's library reads its address once."""
     environment = {**os.environ, **hub.environment(folder.parent / "hf home"), "PYTHONPATH": str(TRAINER)}
     environment |= {"TANREN_DATA": str(folder.parent / "data"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tanren.picture_models", "tag", str(folder), "--events", *words]
+    command = [sys.executable, "-m", "tanren.picture_models", tool, str(folder), "--events", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -51,3 +57,19 @@ def test_a_hub_model_is_fetched_when_that_is_asked_for_and_is_there_without_a_ne
     code, events = tag(hub, folder, "--model", "mika/nothing", "--download")
     assert code == 4
     assert of_kind(events, "problem")[0]["what"] == "The hub model mika/nothing cannot be fetched."
+
+
+def test_one_file_of_a_repository_can_be_named(hub, tmp_path):
+    folder, out = pictures(tmp_path / "pictures", "red.png"), str(tmp_path / "out")
+    name = "--model=mika/cutter/isnet.onnx"
+    code, events = run_tool(hub, folder, "mask", out, name)
+    assert (code, hub.steps) == (2, [])
+    assert of_kind(events, "problem")[0]["what"] == "There is no file or folder mika/cutter/isnet.onnx."
+
+    code, events = run_tool(hub, folder, "mask", out, name, "--download")
+    assert code == 0, of_kind(events, "problem")
+    assert (tmp_path / "out" / "red.png").is_file()
+    assert {path.name for path in (tmp_path / "hf home").rglob("*") if path.is_symlink()} == {"isnet.onnx"}
+
+    code, events = run_tool(hub, folder, "mask", str(tmp_path / "again"), name)
+    assert (code, (tmp_path / "again" / "red.png").is_file()) == (0, True)

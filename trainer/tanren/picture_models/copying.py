@@ -28,7 +28,8 @@ from .writing import png_bytes
 # Those who watch see copies once they are written.
 PORTION_SECONDS = 60.0
 MASK_SUFFIX = "-masklabel.png"
-ONNX_FILES = ("*.onnx", "*.onnx_data")
+# Repositories hold each model in many precisions; this is the one that fits everywhere.
+ONNX_FILES = tuple(f"{folder}model.onnx{part}" for folder in ("", "onnx/") for part in ("", "_data"))
 
 
 def mask(request: MaskRequest, report: Report) -> Outcome:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from ..disk import storage_error
 from ..errors import DataError, Problems, UserError
 from ..events import Phase, Report
 from .progress import stop_if_asked
+
+# Decoding large JPEGs takes longer than looking at them on a GPU.
+READERS = 4
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,15 @@ def read_batches(
     Raises:
         StoppedOnRequest: somebody asked, between two batches.
     """
-    for start in range(0, len(pictures), size):
-        stop_if_asked(report, start, len(pictures))
-        some = pictures[start : start + size]
-        batch = [read for read in (_read(found, report, outcome) for found in some) if read is not None]
-        if batch:
-            yield batch
-        phase.advance(len(some))
+    with ThreadPoolExecutor(READERS) as pool:
+        ahead: deque[list[Future[Read]]] = deque()
+        for start in range(0, len(pictures), size):
+            ahead.append([pool.submit(_read, found) for found in pictures[start : start + size]])
+            # The next batch is decoded while the model looks at this one; never more than that waits in memory.
+            if len(ahead) > 1:
+                yield from _batch(ahead.popleft(), phase, report, outcome, len(pictures))
+        while ahead:
+            yield from _batch(ahead.popleft(), phase, report, outcome, len(pictures))
 
 
 def tell_failure(problem: UserError, report: Report, outcome: Outcome) -> None:
@@ -97,16 +104,27 @@ def tell_failure(problem: UserError, report: Report, outcome: Outcome) -> None:
     outcome.failed += 1
 
 
-def _read(found: Found, report: Report, outcome: Outcome) -> Read | None:
+def _batch(
+    futures: list[Future[Read]], phase: Phase, report: Report, outcome: Outcome, total: int
+) -> Iterator[list[Read]]:
+    stop_if_asked(report, phase.done, total)
+    batch = []
+    for future in futures:
+        try:
+            batch.append(future.result())
+        except UserError as problem:
+            tell_failure(problem, report, outcome)
+    if batch:
+        yield batch
+    phase.advance(len(futures))
+
+
+def _read(found: Found) -> Read:
     try:
         image = load_image(str(found.path))
-    except DataError as problem:
-        tell_failure(problem, report, outcome)
     except OSError as error:
-        tell_failure(storage_error(found.path, error), report, outcome)
-    else:
-        return Read(found, image.pixels, image.alpha)
-    return None
+        raise storage_error(found.path, error) from error
+    return Read(found, image.pixels, image.alpha)
 
 
 def _folders_below(folder: Path) -> Iterator[Path]:

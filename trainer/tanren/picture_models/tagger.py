@@ -108,17 +108,17 @@ def model_in(place: Path) -> Path:
     """
     if place.is_file():
         return place
+    for usual in (place / "model.onnx", place / "onnx" / "model.onnx"):
+        if usual.is_file():
+            return usual
     found = sorted(place.glob("*.onnx"))
-    usual = place / "model.onnx"
-    if usual in found:
-        return usual
     if len(found) == 1:
         return found[0]
     names = ", ".join(path.name for path in found)
     raise ModelFileError(
         where=str(place),
         what=f"The folder holds several ONNX models: {names}." if found else "The folder holds no ONNX model.",
-        fix="Name the file itself." if found else "Give the folder into which the model was downloaded.",
+        fix="Name the file itself; on the hub as owner/name/file.onnx.",
     )
 
 
