@@ -126,8 +126,12 @@ def test_covers_and_fields_beside_the_file(cat, tmp_path):
     assert read_header(cat).metadata["modelspec.thumbnail"].startswith("data:image/jpeg;base64,")
     assert json.loads((tmp_path / "cat.json").read_text("utf-8")) == {"activation text": "my cat"}
 
+    assert main(["meta", "undo", str(cat)]) == 0
+    assert not (tmp_path / "cat.json").exists()
+    assert "modelspec.thumbnail" not in read_header(cat).metadata
 
-def test_a_preview_replaces_the_one_before_which_is_kept(cat, tmp_path, data, capsys):
+
+def test_a_preview_replaces_the_one_before_which_undo_brings_back(cat, tmp_path, capsys):
     Image.new("RGB", (8, 8), "red").save(tmp_path / "new.webp")
     Image.new("RGB", (8, 8), "blue").save(tmp_path / "cat.jpg")
     old, before = (tmp_path / "cat.jpg").read_bytes(), cat.read_bytes()
@@ -136,10 +140,11 @@ def test_a_preview_replaces_the_one_before_which_is_kept(cat, tmp_path, data, ca
 
     assert Image.open(tmp_path / "cat.preview.png").size == (8, 8)
     assert not (tmp_path / "cat.jpg").exists()
-    (kept,) = (data / "backups").iterdir()
-    assert kept.read_bytes() == old
-    assert str(kept) in capsys.readouterr().out
+    assert "written: cat.preview.png" in capsys.readouterr().out
     assert cat.read_bytes() == before
+
+    assert main(["meta", "undo", str(cat)]) == 0
+    assert ((tmp_path / "cat.jpg").read_bytes(), (tmp_path / "cat.preview.png").exists()) == (old, False)
 
 
 @pytest.mark.parametrize("option", ["--cover", "--preview"])

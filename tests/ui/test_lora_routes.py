@@ -306,7 +306,7 @@ def test_norms_are_computed_in_a_process_of_the_trainer(page, path):
     assert get(page, "norms", path).json() == {"state": "none"}
 
     told = post(page, "norms/start", path).json()
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while told["state"] == "running" and time.monotonic() < until:
         time.sleep(0.1)
         told = get(page, "norms", path).json()

@@ -2,7 +2,7 @@
 
 python launch.py meta show FILE…          what a file is, how it was trained, its tags (--json: everything)
 python launch.py meta edit FILE… --set KEY=VALUE --unset KEY
-python launch.py meta undo FILE…          bring the metadata from before the last edit back
+python launch.py meta undo FILE…          bring back what was there before the last edit
 python launch.py meta diff FIRST SECOND   what differs between two files
 python launch.py meta scrub FILE…         show which private words the metadata hold; --write takes them out
 python launch.py meta verify FILE…        check the structure and the stored hashes
@@ -24,13 +24,14 @@ from .errors import EnvironmentProblem, ModelFileError, SeveralProblems, UsageEr
 from .formats.base_model import kind_at
 from .formats.safetensors_header import read_header
 from .library.backups import undo
+from .library.change import Planned, Wanted, apply, planned
 from .library.compare import compare
-from .library.edit import SHORT_NAMES, Change, Edited, edit_files, write_metadata
+from .library.edit import SHORT_NAMES, Change, Edited, write_metadata
 from .library.filing import fit
 from .library.hashes import CHANGES, STAYS, hash_problems, hashes_of
 from .library.look import look_at, stamp_of
 from .library.scrub import scrubbed
-from .library.sidecar import checked_host_field, write_host_fields
+from .library.sidecar import checked_host_field
 from .paths import data_folder, resolve_user_path
 
 
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     edit.add_argument("--lose-family", action="store_true", help="allow to take out keys by which hosts file a LoRA")
     edit.add_argument("--dry-run", action="store_true", help="only say what would change")
 
-    _command(commands, "undo", "bring the metadata from before the last edit back", _undo)
+    _command(commands, "undo", "bring back what was there before the last edit", _undo)
 
     diff = commands.add_parser("diff", help="what differs between two files")
     diff.add_argument("first", metavar="FIRST")
@@ -167,17 +168,30 @@ def _edit(chosen: argparse.Namespace) -> None:
     preview = _preview(chosen.preview) if chosen.preview else None
     if not (fresh or unset or beside or preview):
         raise UsageError(where="meta edit", what="Nothing to change.", fix="Add --set KEY=VALUE or --unset KEY.")
-    change = Change(fresh, unset, may_lose_family=chosen.lose_family)
-    done, refused = edit_files(paths, change, data_folder(), dry_run=chosen.dry_run)
-    for edited in done:
-        print(meta_text.edit_as_text(edited, is_done=not chosen.dry_run))
-        if beside and not chosen.dry_run:
-            print(f"  written: {meta_text.safe(write_host_fields(edited.path, beside).name)}")
-        if preview and not chosen.dry_run:
-            print(f"  written: {_write_preview(edited.path, preview)}")
-    if any(edited.backup for edited in done):
-        print("\n".join((CHANGES, STAYS, "`meta undo FILE` brings the old metadata back.")))
+    wanted = Wanted(Change(fresh, unset, may_lose_family=chosen.lose_family), beside, preview)
+    plans, refused = _plans(paths, wanted)
+    for plan in plans:
+        done = plan if chosen.dry_run else apply(plan.path, wanted, data_folder())
+        print(meta_text.plan_as_text(done, is_done=not chosen.dry_run))
+    if not chosen.dry_run and not all(plan.is_empty for plan in plans):
+        print("\n".join((CHANGES, STAYS, "`meta undo FILE` brings back what was there before.")))
     _raise_all(refused)
+
+
+def _plans(paths: Sequence[Path], wanted: Wanted) -> tuple[list[Planned], list[UserError]]:
+    """What the change would do in each file, and the files that cannot be read; all are checked before one is written.
+
+    Raises:
+        UsageError: the change cannot be made in one of them.
+    """
+    plans: list[Planned] = []
+    refused: list[UserError] = []
+    for path in paths:
+        try:
+            plans.append(planned(path, wanted))
+        except ModelFileError as problem:
+            refused.append(problem)
+    return plans, refused
 
 
 def _cover(text: str) -> dict[str, str]:
@@ -194,14 +208,6 @@ def _preview(text: str) -> bytes:
     return preview_bytes(resolve_user_path(text, "file", where="--preview"))
 
 
-def _write_preview(path: Path, content: bytes) -> str:
-    """Write the picture; returns what was written, and where the one before is."""
-    from .library.preview import write_preview
-
-    fresh, kept = write_preview(path, content, data_folder())
-    return meta_text.safe(fresh.name + (f" (the picture before is kept as {kept})" if kept else ""))
-
-
 def _check_pillow(where: str) -> None:
     """Pillow is needed for pictures alone; everything else works with a bare Python."""
     if importlib.util.find_spec("PIL") is None:
@@ -212,7 +218,7 @@ def _check_pillow(where: str) -> None:
 def _undo(chosen: argparse.Namespace) -> None:
     def bring_back(path: Path) -> None:
         undo(path, data_folder())
-        print(f"{meta_text.safe(path.name)}: the metadata from before the last edit are back.")
+        print(f"{meta_text.safe(path.name)}: what was there before the last edit is back.")
 
     _each(chosen.files, bring_back)
 

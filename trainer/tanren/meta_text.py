@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from .library.change import Planned
 from .library.compare import Comparison
 from .library.edit import Edited
 from .library.facts import grouped_facts
@@ -93,6 +94,18 @@ def edit_as_text(edited: Edited, *, is_done: bool) -> str:
     for one in edited.differences:
         before, after = (_shown(text) for text in (one.before, one.after))
         lines.append(f"  {one_line(one.key)}: {before} → {after}")
+    return "\n".join(lines)
+
+
+def plan_as_text(plan: Planned, *, is_done: bool) -> str:
+    """What an edit changed, or would change, in a file and beside it."""
+    lines = [edit_as_text(Edited(plan.path, plan.inside), is_done=is_done)] if plan.inside or plan.is_empty else []
+    if plan.beside:
+        verb = "written" if is_done else "would be written"
+        lines.append(f"  {verb}: {safe(plan.path.with_suffix('.json').name)}")
+        lines += [f"    {one_line(one.key)}: {_shown(one.before)} → {_shown(one.after)}" for one in plan.beside]
+    if plan.preview is not None:
+        lines.append(f"  {'written' if is_done else 'would be written'}: {safe(plan.preview.name)}")
     return "\n".join(lines)
 
 

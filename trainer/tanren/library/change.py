@@ -60,7 +60,7 @@ class Planned:
         inside, beside: what differs.
         folders: folder names that a scrub replaces.
         users: user names that a scrub takes out.
-        preview: a picture would be put beside it.
+        preview: the picture that would be put beside it.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class Planned:
     beside: tuple[Difference, ...]
     folders: Mapping[str, str]
     users: tuple[str, ...]
-    preview: bool = False
+    preview: Path | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -120,7 +120,7 @@ def planned(path: Path, wanted: Wanted) -> Planned:
         _beside_differences(path, fields),
         clean.folders if clean else {},
         clean.users if clean else (),
-        wanted.preview is not None,
+        preview_target(path, preview_of(path)) if wanted.preview is not None else None,
     )
 
 

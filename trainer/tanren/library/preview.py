@@ -10,8 +10,6 @@ from typing import BinaryIO
 
 from ..files import durable_write
 from .backups import FOLDER
-from .cover import picture_bytes, read_picture
-from .sidecar import preview_of
 
 SIDE = 1024
 
@@ -22,26 +20,10 @@ def preview_bytes(picture: Path) -> bytes:
     Raises:
         DataError: it is no PNG, JPEG or WebP picture.
     """
+    # Only this needs Pillow; everything else about metadata works with a bare Python.
+    from .cover import picture_bytes, read_picture
+
     return picture_bytes(read_picture(picture), SIDE)
-
-
-def write_preview(path: Path, fresh: bytes, data: Path) -> tuple[Path, Path | None]:
-    """Put a picture beside a model file, as PNG; what was shown before is kept.
-
-    Args:
-        path: the model file.
-        fresh: from `preview_bytes`.
-        data: Tanren's data folder, for the picture before.
-
-    Returns:
-        The new picture, and where the one before is kept now, if there was one.
-
-    Raises:
-        StorageError: it could not be written; the old picture stays.
-    """
-    before = preview_of(path)
-    kept = keep_preview(before, data)
-    return put_preview(path, fresh, before), kept
 
 
 def preview_target(path: Path, before: Path | None) -> Path:
