@@ -13,6 +13,8 @@ from tanren.micro.score import Shares, score
 from tanren.micro.world import SHAPES, known_words, prompt, spread
 
 NEW_COUNT, KNOWN_COUNT = 112, 120
+# Of the known shapes' share. The aim is 0.10 for both; the smaller model does better.
+LARGEST_DROP = {"sd15": 0.05, "sdxl": 0.10}
 
 
 def pictures_of(name: str, lora: Path | None) -> tuple[Shares, Shares]:
@@ -41,4 +43,4 @@ def test_the_demo_teaches_its_shape_on_fresh_seeds_and_leaves_the_known_ones(tmp
     assert demonstration.NEW_SHAPE not in SHAPES
     assert before.complete <= 0.10
     assert after.complete >= 0.80
-    assert known_after.complete >= known_before.complete - 0.05
+    assert known_after.complete >= known_before.complete - LARGEST_DROP[name]
