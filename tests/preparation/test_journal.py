@@ -107,7 +107,7 @@ def test_undo_refuses_when_a_file_was_changed_since_and_touches_nothing(journal,
         journal.undo()
 
     assert str(refusal.value).splitlines()[0] == (
-        "everything: It cannot be undone: 1 file was changed by somebody else since: a.txt."
+        "everything: It cannot be undone: files were changed by somebody else since: a.txt."
     )
     assert state_of(folder) == seen
 

@@ -120,7 +120,7 @@ class Journal:
         """
         with self._locked():
             candidates = [one for one in self.history(folder) if one.can_be_undone]
-            operation = _chosen(candidates, number, "undo")
+            operation = _chosen(candidates, number, "There is nothing to undo.")
             return revert(operation, UNDOING, UNDONE, leave_changed=leave_changed)
 
     def redo(self, number: int | None = None, *, folder: Path | None = None, leave_changed: bool = False) -> Outcome:
@@ -134,7 +134,7 @@ class Journal:
             undone = [one for one in history if one.can_be_redone]
             if number is None:
                 undone = [one for one in undone if one.number > last_done][:1]
-            return revert(_chosen(undone, number, "redo"), REDOING, DONE, leave_changed=leave_changed)
+            return revert(_chosen(undone, number, "There is nothing to redo."), REDOING, DONE, leave_changed=leave_changed)
 
     def forget(self, number: int) -> int:
         """Throw away what is kept of an operation, which cannot be undone then; returns the bytes that became free."""
@@ -310,9 +310,9 @@ def _changed_meanwhile(path: Path) -> DataError:
     )
 
 
-def _chosen(candidates: Sequence[Operation], number: int | None, what: str) -> Operation:
+def _chosen(candidates: Sequence[Operation], number: int | None, otherwise: str) -> Operation:
     found = [one for one in candidates if number in (None, one.number)]
     if not found:
         where = "" if number is None else str(number)
-        raise UsageError(where=where, what=f"There is nothing to {what}.", fix="`data history` lists the changes.")
+        raise UsageError(where=where, what=otherwise, fix="`data history` lists the changes.")
     return found[-1]

@@ -46,7 +46,9 @@ def prompt_of(path: str, *, plain: bool = True) -> str:
     if "parameters" in texts:
         prompt = prompt_of_parameters(texts["parameters"])
     elif "prompt" in texts:
-        prompt = prompt_of_graph(texts["prompt"])
+        # sd-scripts writes the prompt itself under the name that ComfyUI has for its graph.
+        is_graph = texts["prompt"].lstrip().startswith("{")
+        prompt = prompt_of_graph(texts["prompt"]) if is_graph else texts["prompt"]
     elif "Description" in texts:
         prompt = texts["Description"]
     prompt = " ".join(prompt.split())

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ..data.listing import some
 from ..disk import storage_error
 from ..errors import ResumeError
 from ..files import write_together
 from ..folders import sha256_of, sweep
 from .journal_log import FILE, FOLDER, HARD_LINK, LINK, UNDOING, Change, Content, Operation, OperationLog, as_line
 
-NAMES_SHOWN = 5
 AT_ONCE = 256
 
 
@@ -50,7 +50,7 @@ def revert(operation: Operation, begun: str, ended: str, *, leave_changed: bool)
     undoes = begun == UNDOING
     strange = [change.path for change in operation.changes if not _is_on_a_side(change)]
     if strange and not leave_changed:
-        raise _refusal(operation, strange, "undone" if undoes else "done again")
+        raise _refusal(operation, strange, undoes=undoes)
     chosen = [change for change in operation.changes if change.path not in set(strange)]
     _remove_leftovers(chosen)
     log = OperationLog(operation.place)
@@ -169,13 +169,13 @@ def _holds(path: Path, content: Content) -> bool:
     return path.is_file() and path.stat().st_size == content.size and sha256_of(path) == content.sha256
 
 
-def _refusal(operation: Operation, paths: Sequence[str], what: str) -> ResumeError:
-    names = ", ".join(Path(path).name for path in paths[:NAMES_SHOWN])
-    more = f" and {len(paths) - NAMES_SHOWN} more" if len(paths) > NAMES_SHOWN else ""
-    count = "1 file was" if len(paths) == 1 else f"{len(paths)} files were"
+def _refusal(operation: Operation, paths: Sequence[str], *, undoes: bool) -> ResumeError:
+    shown = [Path(path).name for path in paths]
     return ResumeError(
         where=operation.title,
-        what=f"It cannot be {what}: {count} changed by somebody else since: {names}{more}.",
+        what=f"It cannot be undone: files were changed by somebody else since: {some(shown)}."
+        if undoes
+        else f"It cannot be done again: files were changed by somebody else since: {some(shown)}.",
         why="Their changes would be lost.",
         fix="Nothing was touched. --leave-changed does it for the other files.",
     )
