@@ -120,3 +120,60 @@ def test_network_of_a_package_that_is_missing_names_it(places):
     _, problems = plan("train_network", [*places, "--resolution=512", "--network_module=nosuch.network"])
 
     assert "needs the package nosuch" in "".join(map(str, problems.errors))
+
+
+LECO_GUIDE = """--network_dim=8 --network_alpha=4 --learning_rate=1e-4 --optimizer_type=AdamW8bit
+    --max_train_steps=500 --max_denoising_steps=40 --mixed_precision=bf16 --sdpa --gradient_checkpointing
+    --save_every_n_steps=100"""
+LECO_ERASE = """
+[[prompts]]
+target = "van gogh"
+positive = "van gogh"
+unconditional = ""
+neutral = ""
+action = "erase"
+guidance_scale = 1.0
+resolution = 512
+dynamic_resolution = false
+batch_size = 1
+dynamic_crops = false
+multiplier = 1.0
+weight = 1.0
+"""
+LECO_SLIDER = """
+guidance_scale = 1.0
+resolution = 1024
+neutral = ""
+[[targets]]
+target_class = ""
+positive = "high detail"
+negative = "low detail"
+multiplier = 1.0
+weight = 1.0
+"""
+LECO_NESTED = """
+neutral_prompt_file = "neutral.txt"
+[slider]
+resolutions = [[512, 512], [768, 512]]
+[[slider.targets]]
+target_class = "person"
+positive = "old person"
+negative = "young person"
+"""
+
+
+@pytest.mark.parametrize(
+    ("prompts", "pairs"), [(LECO_ERASE, 1), (LECO_SLIDER, 4), (LECO_NESTED, 16)], ids=["erase", "slider", "nested"]
+)
+def test_leco_guides_command_line_and_prompt_files_are_accepted(places, tmp_path, prompts, pairs):
+    (tmp_path / "neutral.txt").write_text("\na portrait\n\na street\n", "utf-8")
+    (tmp_path / "prompts.toml").write_text(prompts, "utf-8")
+
+    facts, problems = plan(
+        "train_leco", [*places[:2], f"--prompts_file={tmp_path / 'prompts.toml'}", *LECO_GUIDE.split()]
+    )
+
+    assert [error for error in problems.errors if not isinstance(error, EnvironmentProblem)] == []
+    assert len(facts["pairs"]) == pairs
+    assert facts["length"]["max_train_steps"] == 500
+    assert [file["after_step"] for file in facts["files"]] == [100, 200, 300, 400, 500, 500]
