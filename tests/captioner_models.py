@@ -5,15 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    BartConfig,
     BertTokenizer,
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    Blip2Processor,
     BlipConfig,
     BlipForConditionalGeneration,
     BlipImageProcessor,
     BlipProcessor,
     CLIPImageProcessor,
     CLIPVisionConfig,
+    Florence2Config,
+    Florence2ForConditionalGeneration,
+    Florence2Processor,
     GitConfig,
     GitForCausalLM,
     GitProcessor,
@@ -21,6 +28,7 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    OPTConfig,
     PreTrainedTokenizerFast,
 )
 
@@ -66,22 +74,82 @@ def write_git(folder: Path, seed: int = 0) -> Path:
     return _save(folder, GitForCausalLM, config, GitProcessor(pictures, tokenizer), seed)
 
 
+def write_blip2(folder: Path, seed: int = 0) -> Path:
+    """A model that is asked in plain text."""
+    tokenizer = _words(("</s>",), "Question:", "Answer:", begins_with="</s>")
+    config = Blip2Config(
+        vision_config=EYES,
+        qformer_config={**SMALL, "encoder_hidden_size": 16, "vocab_size": 10},
+        text_config=OPTConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            ffn_dim=32,
+            num_attention_heads=2,
+            vocab_size=len(tokenizer),
+            word_embed_proj_dim=16,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        ),
+        num_query_tokens=3,
+        image_token_index=tokenizer.image_token_id,
+    )
+    processor = Blip2Processor(BlipImageProcessor(size=SIZE), tokenizer, num_query_tokens=3)
+    return _save(folder, Blip2ForConditionalGeneration, config, processor, seed)
+
+
+def write_florence(folder: Path, seed: int = 0) -> Path:
+    """A model that knows tasks by name."""
+    tokenizer = _words(("<s>", "</s>"), "Describe", "paragraph")
+    config = Florence2Config(
+        text_config=BartConfig(
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=16,
+            decoder_ffn_dim=16,
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            decoder_start_token_id=tokenizer.eos_token_id,
+            forced_eos_token_id=None,
+        ),
+        vision_config={
+            "depths": (1, 1),
+            "patch_size": (7, 3),
+            "patch_stride": (4, 2),
+            "patch_padding": (3, 1),
+            "patch_prenorm": (False, True),
+            "embed_dim": (8, 16),
+            "num_heads": (2, 2),
+            "num_groups": (2, 2),
+            "window_size": 2,
+            "projection_dim": 16,
+        },
+        image_token_id=tokenizer.image_token_id,
+    )
+    pictures = CLIPImageProcessor(size=SIZE, crop_size=SIZE)
+    pictures.image_seq_length = 5
+    return _save(folder, Florence2ForConditionalGeneration, config, Florence2Processor(pictures, tokenizer), seed)
+
+
 def write_llava(folder: Path, seed: int = 0) -> Path:
     """A model that is asked in a conversation."""
-    special = ("<pad>", "<s>", "</s>", "<unk>", "<image>", "USER:", "ASSISTANT:")
-    vocabulary = {word: index for index, word in enumerate((*special, *WORDS, "Describe", "this"))}
-    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    tokenizer = _words(("<s>", "</s>"), "USER:", "ASSISTANT:", "Describe", "this")
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**EYES),
         text_config=LlamaConfig(
-            **SMALL, vocab_size=len(vocabulary), bos_token_id=1, eos_token_id=2, pad_token_id=0, head_dim=8
+            **SMALL,
+            vocab_size=len(tokenizer),
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            head_dim=8,
         ),
-        image_token_index=vocabulary["<image>"],
+        image_token_index=tokenizer.image_token_id,
         vision_feature_layer=-1,
         image_seq_length=4,
     )
@@ -90,9 +158,8 @@ def write_llava(folder: Path, seed: int = 0) -> Path:
         "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endfor %}"
         "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
     )
-    pictures = CLIPImageProcessor(size=SIZE, crop_size=SIZE)
     processor = LlavaProcessor(
-        pictures,
+        CLIPImageProcessor(size=SIZE, crop_size=SIZE),
         tokenizer,
         patch_size=8,
         vision_feature_select_strategy="default",
@@ -100,6 +167,24 @@ def write_llava(folder: Path, seed: int = 0) -> Path:
         num_additional_image_tokens=1,
     )
     return _save(folder, LlavaForConditionalGeneration, config, processor, seed)
+
+
+def _words(marks: tuple[str, ...], *more: str, begins_with: str | None = None) -> PreTrainedTokenizerFast:
+    """A tokenizer that knows a few whole words; the last mark ends texts, the first begins them."""
+    vocabulary = {word: index for index, word in enumerate(("<pad>", "<unk>", "<image>", *marks, *WORDS, *more))}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if begins_with:
+        mark = (begins_with, vocabulary[begins_with])
+        raw.post_processor = processors.TemplateProcessing(single=f"{begins_with} $A", special_tokens=[mark])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token=marks[0],
+        eos_token=marks[-1],
+        extra_special_tokens={"image_token": "<image>"},
+    )
 
 
 def _bert(folder: Path) -> BertTokenizer:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from captioner_models import write_blip, write_git, write_llava
+from captioner_models import write_blip, write_blip2, write_florence, write_git, write_llava
 from PIL import Image
 from small_datasets import noise_picture
 from tanren.picture_models.captioner import open_captioner
@@ -48,7 +48,7 @@ def test_captions_are_those_of_transformers_own_classes(blip, folder, capsys):
     assert expected.startswith("a photo of ")
 
 
-@pytest.mark.parametrize("write", [write_blip, write_git, write_llava])
+@pytest.mark.parametrize("write", [write_blip, write_git, write_blip2, write_florence, write_llava])
 def test_a_batch_gives_the_captions_of_single_pictures(write, folder, tmp_path, capsys):
     model = write(tmp_path / "model", seed=1)
     code, events = run(capsys, "describe", folder, "--model", model, *SHORT, "--batch-size=1")

@@ -115,7 +115,7 @@ def _add_tag(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_describe(parser: argparse.ArgumentParser) -> None:
-    _add_folder(parser, "folder of a BLIP, GIT, BLIP-2 or chat model, or a hub id")
+    _add_folder(parser, "folder of a BLIP, GIT, BLIP-2, Florence-2 or chat model, or a hub id")
     _add_captions(parser, 1)
     parser.add_argument("--prompt", default="", help="begins the caption (BLIP, GIT), or is the question (others)")
     parser.add_argument("--prefix", default="", help="opens every caption, such as the trigger word")

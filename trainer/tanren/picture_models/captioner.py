@@ -1,4 +1,4 @@
-"""Captioners that transformers can load: BLIP, GIT, BLIP-2 and chat models that look at pictures.
+"""Captioners that transformers can load: BLIP, GIT, BLIP-2, Florence-2 and chat models that look at pictures.
 
 Only safetensors of kinds that transformers knows itself are loaded; no code comes with a model. A prompt is the
 beginning of the caption for BLIP and GIT, which go on writing it, and a question for the others, which answer it.
@@ -27,6 +27,8 @@ from .requests import WritingRules
 GO_ON_WRITING = ("blip", "git")
 NEEDED_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 QUESTION = "Describe this picture in one sentence."
+# Models that know tasks by name.
+USUAL_TASKS = {"florence2": "<MORE_DETAILED_CAPTION>"}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -77,6 +79,7 @@ class Captioner:
     def _inputs(self, images: list[Image.Image], prompt: str) -> Any:
         if getattr(self.processor, "chat_template", None):
             return self._question(images, prompt or QUESTION)
+        prompt = prompt or USUAL_TASKS.get(self.kind, "")
         if not prompt:
             return self.processor(images=images, return_tensors="pt")
         if self.kind == "git":
