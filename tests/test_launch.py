@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tanren import launcher
-from tanren.commands import COMMANDS
+from tanren.commands import COMMANDS, GENERATORS
 from tanren.verification import find_browser
 
 if sys.version_info >= (3, 11):
@@ -34,7 +34,7 @@ def launch(*words: str, python: str = sys.executable, **environment: str) -> sub
 def test_the_help_lists_every_command():
     done = launch("--help")
     assert done.returncode == 0
-    for name in ("ui", "demo", "test", "setup", "doctor", "plan", "micro-model", "meta", *COMMANDS):
+    for name in ("ui", "demo", "test", "setup", "doctor", "plan", "micro-model", "meta", *COMMANDS, *GENERATORS):
         assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE), name
 
 

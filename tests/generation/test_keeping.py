@@ -5,9 +5,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tanren import __version__
 from tanren.formats.infotext import read_infotext
 from tanren.generate import main
+from tanren.preparation.picture_text import prompt_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array")
 
@@ -61,6 +63,17 @@ def test_facts_of_sd_scripts_and_of_the_webui_are_in_the_picture(studio):
         "赤い circle\nNegative prompt: bad, worse\nSteps: 4, Sampler: DDIM, CFG scale: 4, Seed: 7, Size: 64x64, "
         f"Model: tiny xl, Clip skip: 2, Version: Tanren {__version__}"
     )
+
+
+def test_captions_can_be_made_of_the_prompts_in_the_pictures(studio, tmp_path):
+    (picture,) = studio.draw("--prompt=a (red:1.2) circle, round --n bad")
+    assert prompt_of(str(picture.path)) == "a red circle, round"
+    assert prompt_of(str(picture.path), plain=False) == "a (red:1.2) circle, round"
+
+    facts = PngInfo()
+    facts.add_text("prompt", "as sd-scripts keeps it")
+    Image.new("RGB", (8, 8)).save(tmp_path / "other.png", pnginfo=facts)
+    assert prompt_of(str(tmp_path / "other.png")) == "as sd-scripts keeps it"
 
 
 def test_two_stages_are_told_as_the_webui_tells_them(studio):
