@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 
 import pytest
 from PIL import Image, ImageDraw
 from story_folder import drawn, with_hole
-from tanren.errors import DataError, UsageError
+from tanren.errors import DataError, EnvironmentProblem, UsageError
 from tanren.preparation.conditioning import BLUR, CANNY, GREY, LINES, Conditioning, check_pairs, conditioned
 
 
@@ -52,6 +53,12 @@ def test_odd_wishes_are_refused():
         conditioned(drawn(1, (8, 8)), Conditioning("depth"))
     with pytest.raises(UsageError, match="A number is out of range"):
         conditioned(drawn(1, (8, 8)), Conditioning(BLUR, radius=1000))
+
+
+def test_edges_without_numpy_say_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(EnvironmentProblem, match="Edges are found with numpy"):
+        conditioned(drawn(1, (8, 8)), Conditioning(CANNY))
 
 
 def test_pairs_name_what_is_missing_and_what_is_left_over(tmp_path):

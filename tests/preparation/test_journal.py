@@ -182,6 +182,29 @@ def test_only_one_operation_at_a_time(journal, folder, monkeypatch):
     assert isinstance(journal._locked(), Lock)
 
 
+def test_a_damaged_journal_is_said_and_the_file_is_left(tmp_path, journal, folder):
+    change_everything(journal, folder)
+    kept = tmp_path / "data" / "journal" / "000001" / "kept.bin"
+    kept.write_bytes(bytes(kept.stat().st_size))
+
+    with pytest.raises(ResumeError, match="What was kept of a file is damaged"):
+        journal.undo()
+
+    assert (folder / "a.txt").read_bytes() == b"new"
+
+
+def test_without_room_for_redoing_a_change_can_still_be_undone(journal, folder, monkeypatch):
+    before = state_of(folder)
+    change_everything(journal, folder)
+    monkeypatch.setattr("tanren.preparation.reverting.SPARE_BYTES", 2**60)
+
+    journal.undo()
+
+    assert state_of(folder) == before
+    with pytest.raises(UsageError, match="There is nothing to redo"):
+        journal.redo()
+
+
 def test_forgetting_frees_what_was_kept(journal, folder):
     change_everything(journal, folder)
 

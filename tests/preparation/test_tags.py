@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tanren.errors import UsageError
+from tanren.errors import EnvironmentProblem, UsageError
 from tanren.preparation import tags
 from tanren.preparation.patterns import replaced_everywhere
 from tanren.preparation.tag_filter import TagFilter
@@ -156,6 +156,13 @@ def test_an_expression_that_never_ends_is_ended_and_named():
 
     assert "takes longer than 3 seconds, the last time on the caption 'aaaa" in str(refusal.value)
     assert time.monotonic() - began < 60
+
+
+def test_a_worker_that_ends_early_is_said(monkeypatch, tmp_path):
+    (tmp_path / "broken.py").write_text("raise SystemExit('no room')", "utf-8")
+    monkeypatch.setattr("tanren.preparation.patterns.WORKER", tmp_path / "broken.py")
+    with pytest.raises(EnvironmentProblem, match="ended before it was done"):
+        replaced_everywhere(["x"], "x", "y")
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,11 @@ class PictureIndex:
             _forget(rows, str(folder), set(names))
 
     def _opened(self) -> sqlite3.Connection:
+        # A walk that nobody finishes may be closed by another thread than the one that began it.
         for _ in range(2):
             with contextlib.suppress(OSError, sqlite3.Error):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                return _prepared(sqlite3.connect(self._file, timeout=10))
+                return _prepared(sqlite3.connect(self._file, timeout=10, check_same_thread=False))
             with contextlib.suppress(OSError):
                 self._file.unlink()
         return _prepared(sqlite3.connect(":memory:"))

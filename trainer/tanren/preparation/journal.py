@@ -134,7 +134,8 @@ class Journal:
             undone = [one for one in history if one.can_be_redone]
             if number is None:
                 undone = [one for one in undone if one.number > last_done][:1]
-            return revert(_chosen(undone, number, "There is nothing to redo."), REDOING, DONE, leave_changed=leave_changed)
+            operation = _chosen(undone, number, "There is nothing to redo.")
+            return revert(operation, REDOING, DONE, leave_changed=leave_changed)
 
     def forget(self, number: int) -> int:
         """Throw away what is kept of an operation, which cannot be undone then; returns the bytes that became free."""

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..data.listing import some
-from ..disk import storage_error
+from ..disk import SPARE_BYTES, free_bytes, storage_error
 from ..errors import ResumeError
 from ..files import write_together
 from ..folders import sha256_of, sweep
@@ -56,7 +56,7 @@ def revert(operation: Operation, begun: str, ended: str, *, leave_changed: bool)
     log = OperationLog(operation.place)
     log.note({"event": begun})
     if undoes:
-        _keep_for_redo(chosen, log)
+        _keep_for_redo(chosen, log, operation.place)
     log.sync()
     left = list(strange)
     # Hard links lead to the file that was there when they were made, so they go before it changes and come after.
@@ -110,7 +110,12 @@ def _is_same_file(path: Path, target: str) -> bool:
         return False
 
 
-def _keep_for_redo(changes: Sequence[Change], log: OperationLog) -> None:
+def _keep_for_redo(changes: Sequence[Change], log: OperationLog, place: Path) -> None:
+    """Keep what is there now, if the disk has room for it: without, it can be undone but not done again."""
+    present = [Path(change.path) for change in changes if change.kind == FILE]
+    needed = sum(path.stat().st_size for path in present if path.is_file())
+    if free_bytes(place) < needed + SPARE_BYTES:
+        return
     for change in changes:
         path = Path(change.path)
         if change.kind != FILE or change.kept is not None or change.after is None or not os.path.lexists(path):
