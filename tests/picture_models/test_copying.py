@@ -144,9 +144,17 @@ def test_pictures_of_one_name_are_told(tmp_path, model, capsys):
     code, events = run(capsys, "mask", folder, tmp_path / "out", "--model", model)
     assert code == 0
     assert of_kind(events, "warning")[0]["text"] == (
-        "red.jpg and red.png have the same name but for the suffix: only one of them gets a copy."
+        "red.jpg and red.png have the same name but for the suffix: only the first gets a copy."
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["red.png"]
+    assert of_kind(events, "result")[0]["written"] == 1
+
+
+def test_copies_inside_of_the_folder_are_not_copied_again(tmp_path, model, capsys):
+    folder = pictures(tmp_path / "in", "a/red.png")
+    for _ in range(2):
+        run(capsys, "mask", folder, folder / "out", "--model", model, "--recursive")
+    assert sorted(tree(folder)) == ["a/red.png", "out/a/red.png"]
 
 
 def test_a_rehearsal_makes_nothing_and_undo_takes_copies_and_their_folder_away(
@@ -188,7 +196,7 @@ def test_crops_lie_around_the_faces_of_a_detector_in_pixels_of_the_picture(peopl
 def test_small_faces_and_pictures_without_any_are_told(people, tmp_path, capsys):
     model = write_detector(tmp_path / "face.onnx", [(32, 32, 16, 16, 0.9)])
     _, events = run(capsys, "faces", people, tmp_path / "out", "--model", model, "--smallest", "100")
-    assert of_kind(events, "picture")[0]["text"] == "1 faces are smaller than 100 pixels"
+    assert of_kind(events, "picture")[0]["text"] == "crops of less than 100 pixels"
     _, events = run(capsys, "faces", people, tmp_path / "out", "--model", model, "--threshold", "0.95")
     assert of_kind(events, "picture")[0]["text"] == "no face"
     assert not (tmp_path / "out").exists()

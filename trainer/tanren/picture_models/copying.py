@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.listing import clashes
 from ..events import Report
 from ..preparation.journal import Write
 from .depth import DEPTH, depth_of
@@ -68,32 +67,36 @@ def faces(request: FacesRequest, report: Report) -> Outcome:
     """Crops around the faces in the pictures of a folder."""
     look = _box_finder(request, report)
     outcome = Outcome()
-    pictures = find_pictures(request.folder, report, recursive=request.recursive)
-    _warn_of_clashes(pictures, report)
+    pictures = _pictures(request, request.out, report, outcome, lambda found: found.inside.with_suffix(""))
     with (
         report.phase("faces", len(pictures)) as phase,
         Portions("Crop faces", request.folder, report, seconds=PORTION_SECONDS) as portions,
     ):
+        copier = Copier(portions, report, outcome, request.copies_captions, request.dry_run)
         for (read,) in read_batches(pictures, 1, phase, report, outcome):
-            boxes = look(read)
-            size = read.pixels.shape[1], read.pixels.shape[0]
-            crops = [crop_box(box, size, request.margin, square=request.square) for box in boxes]
-            large = [crop for crop in crops if min(crop[2] - crop[0], crop[3] - crop[1]) >= request.smallest]
-            if not large:
-                outcome.unchanged += 1
-                text = "no face" if not boxes else f"{len(boxes)} faces are smaller than {request.smallest} pixels"
-                report.tell("picture", file=str(read.found.path), changed=False, text=text, boxes=[])
-            for number, crop in enumerate(large, 1):
-                name = f"{read.found.path.stem}-face{number}.png"
-                part = Image.fromarray(read.pixels).crop(crop)
-                copy = Copy(part, request.out / read.found.inside.with_name(name), read.found)
-                captions = request.copies_captions
-                _make_copy(copy, portions, report, outcome, captions, request.dry_run, box=list(crop))
+            crops = _crops(request, read, look(read), report, outcome)
+            for number, crop in enumerate(crops, 1):
+                target = request.out / read.found.inside.with_name(f"{read.found.path.stem}-face{number}.png")
+                copier.add(Image.fromarray(read.pixels).crop(crop), target, read.found, box=list(crop))
     return outcome
 
 
+def _crops(
+    request: FacesRequest, read: Read, boxes: list[Box], report: Report, outcome: Outcome
+) -> list[tuple[int, int, int, int]]:
+    """Crops that are large enough; a picture without any is told."""
+    size = read.pixels.shape[1], read.pixels.shape[0]
+    crops = [crop_box(box, size, request.margin, square=request.square) for box in boxes]
+    large = [crop for crop in crops if min(crop[2] - crop[0], crop[3] - crop[1]) >= request.smallest]
+    if not large:
+        outcome.unchanged += 1
+        text = f"crops of less than {request.smallest} pixels" if boxes else "no face"
+        report.tell("picture", file=str(read.found.path), changed=False, text=text, boxes=[])
+    return large
+
+
 def _copies(
-    request: FolderRequest,
+    request: MaskRequest | DepthRequest,
     make: Callable[[Read], Image.Image],
     target: Callable[[Found], Path],
     phase_name: str,
@@ -104,55 +107,73 @@ def _copies(
 ) -> Outcome:
     """One copy of each picture that has none yet, so that a run that was stopped goes on."""
     outcome = Outcome()
-    pictures = find_pictures(request.folder, report, recursive=request.recursive)
-    _warn_of_clashes(pictures, report)
+    pictures = _pictures(request, request.out, report, outcome, target)
     wanted = [found for found in pictures if not target(found).exists()]
     outcome.unchanged += len(pictures) - len(wanted)
     with (
         report.phase(phase_name, len(wanted)) as phase,
         Portions(title, request.folder, report, seconds=PORTION_SECONDS) as portions,
     ):
+        copier = Copier(portions, report, outcome, copies_captions, request.dry_run)
         for (read,) in read_batches(wanted, 1, phase, report, outcome):
-            copy = Copy(make(read), target(read.found), read.found)
-            _make_copy(copy, portions, report, outcome, copies_captions, request.dry_run)
+            copier.add(make(read), target(read.found), read.found)
     return outcome
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A picture to be written as PNG, and the one that it was made from."""
+class Copier:
+    """Writes copies under names that are free; what is there already is told and left alone.
 
-    image: Image.Image
-    target: Path
-    source: Found
+    Args:
+        copies_captions: the picture's caption goes along, when it has one and none lies there.
+        dry_run: only tell what would be written.
+    """
 
+    portions: Portions
+    report: Report
+    outcome: Outcome
+    copies_captions: bool
+    dry_run: bool
 
-def _make_copy(
-    copy: Copy, portions: Portions, report: Report, outcome: Outcome, with_caption: bool, dry_run: bool, **facts: Any
-) -> None:
-    """Let a copy be written if its name is free; a name that is taken is told and left alone."""
-    target, source = copy.target, copy.source
-    is_free = not target.exists()
-    text = target.name if is_free else f"{target.name} is there already"
-    tell = partial(report.tell, "picture", file=str(source.path), changed=is_free, made=str(target), text=text, **facts)
-    if dry_run or not is_free:
-        tell()
-        outcome.written += is_free
-        outcome.unchanged += not is_free
-        return
-    data = png_bytes(copy.image)
+    def add(self, image: Image.Image, target: Path, source: Found, **facts: Any) -> None:
+        """Let a copy as PNG be written."""
+        is_free = not target.exists()
+        said = target.name if is_free else f"{target.name} is there already"
+        facts = {"file": str(source.path), "changed": is_free, "made": str(target), "text": said, **facts}
+        tell = partial(self.report.tell, "picture", **facts)
+        if self.dry_run or not is_free:
+            tell()
+            self.outcome.written += is_free
+            self.outcome.unchanged += not is_free
+            return
+        data = png_bytes(image)
+        self.portions.add(partial(self._writes, data, target, source), len(data), tell)
 
-    def writes() -> list[Write]:
+    def _writes(self, data: bytes, target: Path, source: Found) -> list[Write]:
         if target.exists():
-            outcome.unchanged += 1
+            self.outcome.unchanged += 1
             return []
-        outcome.written += 1
-        caption = target.with_suffix(source.caption.suffix)
-        if not with_caption or caption.exists() or not source.caption.is_file():
-            return [Write(target, data, None)]
-        return [Write(caption, source.caption.read_bytes(), None), Write(target, data, None)]
+        self.outcome.written += 1
+        picture, caption = Write(target, data, None), target.with_suffix(source.caption.suffix)
+        if not self.copies_captions or caption.exists() or not source.caption.is_file():
+            return [picture]
+        return [Write(caption, source.caption.read_bytes(), None), picture]
 
-    portions.add(writes, len(data), tell)
+
+def _pictures(
+    request: FolderRequest, out: Path, report: Report, outcome: Outcome, target: Callable[[Found], Path]
+) -> list[Found]:
+    """The pictures to copy: not copies of an earlier run, and one of those that would share a name."""
+    seen: dict[Path, Found] = {}
+    for found in find_pictures(request.folder, report, recursive=request.recursive):
+        if out != request.folder and found.path.is_relative_to(out):
+            continue
+        first = seen.setdefault(target(found), found)
+        if first is not found:
+            names = f"{first.inside} and {found.inside}"
+            report.warning(f"{names} have the same name but for the suffix: only the first gets a copy.")
+            outcome.unchanged += 1
+    return list(seen.values())
 
 
 def _picture_model(request: FolderRequest, kinds: Kinds, kind: str, report: Report) -> PictureModel:
@@ -173,8 +194,3 @@ def _box_finder(request: FacesRequest, report: Report) -> Callable[[Read], list[
         path = model_in(find_model(request.model, ONNX_FILES, download=request.download))
         model = open_detector(path, request.device, report)
     return lambda read: find_faces(read.pixels, model, request.threshold)
-
-
-def _warn_of_clashes(pictures: list[Found], report: Report) -> None:
-    for one, other in clashes([str(found.inside) for found in pictures]):
-        report.warning(f"{one} and {other} have the same name but for the suffix: only one of them gets a copy.")
