@@ -212,3 +212,42 @@ def test_upper_side_lies_above_the_peak_and_main_memory_is_told_beside_a_gpu(nee
     assert found.peak < found.upper < 2 * found.peak
     assert found.main > GIB
     assert need(on_gpu=False).main == 0
+
+
+@pytest.fixture
+def control(tmp_path):
+    """Estimates a ControlNet-LLLite on one picture at 1024 pixels and a .ckpt, which counts as a standard SDXL."""
+    for name in ("pictures", "controls"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (1024, 1024)).save(tmp_path / name / "a.png")
+    (tmp_path / "model.ckpt").write_bytes(b"PK\x03\x04" + bytes(100))
+    command = COMMANDS["sdxl_train_control_net_lllite"]
+
+    def estimated(*words, channels=32, dim=64):
+        argv = [
+            f"--pretrained_model_name_or_path={tmp_path / 'model.ckpt'}",
+            f"--train_data_dir={tmp_path / 'pictures'}",
+            f"--conditioning_data_dir={tmp_path / 'controls'}",
+            *(f"--cond_emb_dim={channels}", f"--network_dim={dim}", "--resolution=1024", f"--output_dir={tmp_path}"),
+            *("--mixed_precision=bf16", "--cache_latents", "--cache_text_encoder_outputs", *words),
+            "--max_data_loader_n_workers=0",
+        ]
+        problems = Problems()
+        found = examine(command, parse("sdxl_train_control_net_lllite", command.groups, argv).settings, problems)
+        assert problems.errors == []
+        return memory_need(found, size_of(found), on_gpu=True)
+
+    return estimated
+
+
+def test_a_control_network_takes_what_its_numbers_and_a_step_take(control):
+    small, usual, wide = control(channels=16), control(), control(channels=64)
+
+    # 22 969 600 numbers in float32, with gradients and AdamW's two moments.
+    assert usual.trained == 22_969_600 * 16
+    assert usual.weights == 2_567_463_684 * 2
+    # 16 384 latent cells: 567 KiB each in float32, half of it here, and 1.2 KiB for each channel above 32.
+    assert usual.work == pytest.approx(16_384 * 567 / 2 * 1024, rel=0.01)
+    assert wide.work - usual.work == pytest.approx(16_384 * 1.2 * 32 / 2 * 1024, rel=0.01)
+    assert small.work == usual.work
+    assert control("--gradient_checkpointing").peak < usual.peak / 1.4

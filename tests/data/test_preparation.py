@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 from PIL import Image
-from tanren.data.preparation import Variation, prepare_picture, recorded_crop, variation_of
+from tanren.data.preparation import Variation, prepare_control, prepare_picture, recorded_crop, variation_of
 from tanren.data.records import ImageRecord
 from tanren.formats.picture_header import PictureLimits
 from tanren.options.dataset_plan import DREAMBOOTH, DatasetPlan, SubsetPlan
@@ -136,3 +136,43 @@ def test_recorded_crop_is_mirrored_with_the_picture():
     assert recorded_crop(record, plan(), flipped=True, is_cached=False) == (0, 64)
     assert recorded_crop(record, without_buckets, flipped=False, is_cached=False) == (0, 0)
     assert recorded_crop(record, without_buckets, flipped=False, is_cached=True) == (0, 64)
+
+
+def test_a_control_picture_is_resized_cropped_and_mirrored_like_the_photo_and_keeps_its_colours(tmp_path):
+    image = np.dstack([columns(142, 128)[:, :, 0]] * 2 + [np.full((128, 142), 77, np.uint8)])
+    Image.fromarray(image).save(tmp_path / "control.png")
+    record = saved(tmp_path, image, resized=(71, 64), control_path=str(tmp_path / "control.png"))
+
+    plain, flipped = prepared(record, color_aug=True), prepared(record, FLIPPED)
+
+    assert np.array_equal(plain.control, plain.pixels)
+    assert np.array_equal(flipped.control, plain.control[:, ::-1])
+    for is_flipped, whole in ((False, plain), (True, flipped)):
+        alone = prepare_control(record, plan(), PictureLimits(), flipped=is_flipped)
+        assert np.array_equal(alone, whole.control)
+
+
+def test_a_smaller_control_picture_is_fitted_as_its_photo_is(tmp_path):
+    Image.fromarray(columns(36, 32)).save(tmp_path / "control.png")
+    record = saved(tmp_path, columns(72, 64), resized=(72, 64), control_path=str(tmp_path / "control.png"))
+
+    assert prepared(record).control.shape == (64, 64, 3)
+    # The middle of 72 columns, each control column being two wide.
+    assert abs(int(prepared(record).control[0, 0, 0]) - 2) <= 1
+
+
+def test_colours_are_varied_in_the_photo_only(tmp_path):
+    Image.fromarray(columns(64, 64)).save(tmp_path / "control.png")
+    record = saved(tmp_path, columns(64, 64), control_path=str(tmp_path / "control.png"))
+
+    pictures = [prepared(record, Variation(False, random.Random(seed)), color_aug=True) for seed in range(12)]
+
+    assert any(not np.array_equal(picture.pixels, picture.control) for picture in pictures)
+    assert all(np.array_equal(picture.control, columns(64, 64)) for picture in pictures)
+
+
+def test_a_picture_without_control_picture_has_none(tmp_path):
+    record = saved(tmp_path, columns(64, 64))
+
+    assert prepared(record).control is None
+    assert prepare_control(record, plan(), PictureLimits(), flipped=False) is None

@@ -9,7 +9,7 @@ from tanren.data.records import ImageRecord
 from tanren.data.scan import fill_up, scan, split_validation
 from tanren.errors import DataError, Problems, UsageError
 from tanren.options.dataset import DatasetOptions
-from tanren.options.dataset_plan import DREAMBOOTH, MASKED, METADATA, DatasetPlan, SubsetPlan
+from tanren.options.dataset_plan import CONTROLLED, DREAMBOOTH, MASKED, METADATA, DatasetPlan, SubsetPlan
 
 
 def picture(path, size=(64, 64), text=None, extension=".txt", color="red", **keys):
@@ -568,3 +568,82 @@ def test_fingerprint_changes_with_captions_but_not_with_the_folder(tmp_path):
 
     assert fingerprint(tmp_path / "1", "x") == fingerprint(tmp_path / "2", "x")
     assert fingerprint(tmp_path / "1", "x") != fingerprint(tmp_path / "1", "y")
+
+
+def controlled(tmp_path, **keys):
+    return plan(
+        subset(tmp_path / "pics", kind=CONTROLLED, conditioning_data_dir=str(tmp_path / "controls"), class_tokens="x"),
+        **keys,
+    )
+
+
+@pytest.mark.option("conditioning_data_dir")
+def test_control_pictures_are_paired_by_stem_whatever_their_suffix_and_spelling(tmp_path):
+    # The same name as two systems store it: one letter, and a letter with its mark behind it.
+    picture(tmp_path / "pics" / "\u304c.png")
+    picture(tmp_path / "controls" / "\u304b\u3099.JPG")
+
+    (image,) = clean(controlled(tmp_path)).datasets[0].images
+
+    assert Path(image.control_path) == tmp_path / "controls" / "\u304b\u3099.JPG"
+    assert image.mask_path is None
+
+
+def test_missing_and_surplus_control_pictures_are_listed(tmp_path):
+    for number in range(7):
+        picture(tmp_path / "pics" / f"a{number}.png", (64 + number, 64))
+    picture(tmp_path / "controls" / "a0.png")
+    picture(tmp_path / "controls" / "a0.webp")
+    picture(tmp_path / "controls" / "z.png")
+
+    _, problems = scanned(controlled(tmp_path))
+
+    assert [problem.what for problem in problems.errors] == [
+        "6 pictures have no control picture of the same name: a1.png, a2.png, a3.png, a4.png, a5.png and 1 more.",
+        "2 control pictures have no picture of the same name: a0.webp, z.png.",
+    ]
+    assert problems.errors[0].where == str(tmp_path / "controls")
+
+
+@pytest.mark.parametrize(
+    ("enable_bucket", "size", "message"),
+    [
+        (
+            True,
+            (256, 512),
+            "1 control picture has another size than the picture: a.png (256x512, its picture 512x512).",
+        ),
+        (
+            True,
+            (256, 256),
+            "1 control picture has another size than the picture: a.png (256x256, its picture 512x512).",
+        ),
+        (True, (512, 512), None),
+        (False, (256, 256), None),
+        (False, (384, 383), None),
+        (
+            False,
+            (256, 512),
+            "1 control picture has another shape than the picture: a.png (256x512, its picture 512x512).",
+        ),
+    ],
+)
+def test_control_pictures_have_the_size_of_their_picture_or_without_buckets_its_shape(
+    tmp_path, enable_bucket, size, message
+):
+    picture(tmp_path / "pics" / "a.png", (512, 512))
+    picture(tmp_path / "controls" / "a.png", size)
+
+    _, problems = scanned(controlled(tmp_path, resolution_wh=(512, 512), enable_bucket=enable_bucket))
+
+    assert [problem.what for problem in problems.errors] == ([message] if message else [])
+
+
+def test_a_control_picture_that_cannot_be_read_is_named(tmp_path):
+    picture(tmp_path / "pics" / "a.png")
+    (tmp_path / "controls").mkdir()
+    (tmp_path / "controls" / "a.png").write_bytes(b"no picture")
+
+    _, problems = scanned(controlled(tmp_path))
+
+    assert [problem.where for problem in problems.errors] == [str(tmp_path / "controls" / "a.png")]

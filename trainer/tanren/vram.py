@@ -1,4 +1,4 @@
-"""How much memory a LoRA training takes, told from its settings before anything is loaded.
+"""How much memory a training takes, of a LoRA or a ControlNet-LLLite, told from its settings before anything is loaded.
 
     peak = frozen weights + what is trained + the largest of: a step, encoding pictures, drawing a sample
 
@@ -24,8 +24,11 @@ from pathlib import Path
 from .formats.base_model import is_safetensors
 from .formats.checkpoint_kind import SD1, SD2, SDXL
 from .formats.safetensors_header import read_header
+from .networks.lllite_size import numbers_for_sdxl
 from .networks.lora_size import LoraSize
 from .options.caching import CachingOptions
+from .options.leco import LecoOptions
+from .options.lllite import LlliteOptions
 from .options.model import ModelOptions
 from .options.network import NetworkOptions
 from .options.optimizer import OptimizerOptions
@@ -40,6 +43,9 @@ from .room import FLOAT_BYTES, LATENT_CELL, kept_by_optimizer, kind_of_base, lat
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 # Bytes in float32 per latent cell and picture; half of it in half precision.
 ENCODING, DECODING = 160 * KIB, 192 * KIB
+# What a step keeps for every control channel above the usual 32; up to there a ControlNet-LLLite keeps what a LoRA does
+# (548 KiB without checkpointing, 60 with it; both factors of the LoRA are a little above).
+CONTROL_CHANNEL, USUAL_CHANNELS = 1.2 * KIB, 32
 # LoRA on 3x3 convolutions keeps their inputs too; networks of other packages run the plain layers.
 WITH_CONVOLUTIONS, OTHER_NETWORK = 1.13, 1.6
 FIRST_LAYER = 320
@@ -196,6 +202,8 @@ def _parts_bytes(use: _Use, model: _Model, known: Known) -> tuple[int, int, int]
 
 def _use_of(settings: Settings, *, on_gpu: bool) -> _Use:
     options, caching = settings[ModelOptions], settings[CachingOptions]
+    # Without pictures prompts are encoded once, and nothing else is.
+    has_pictures = LecoOptions not in settings
     training = settings[TrainingOptions]
     precision = training.mixed_precision
     # A CPU computes in float32 where float16 is asked for.
@@ -207,8 +215,10 @@ def _use_of(settings: Settings, *, on_gpu: bool) -> _Use:
         text_in_eight_bits=options.fp8_base,
         merges_first=bool(settings[NetworkOptions].base_weights),
         draws_samples=settings[SamplingOptions].sample_prompts is not None,
-        caches_latents=caching.cache_latents or caching.cache_latents_to_disk,
-        caches_text=caching.cache_text_encoder_outputs or caching.cache_text_encoder_outputs_to_disk,
+        caches_latents=not has_pictures or caching.cache_latents or caching.cache_latents_to_disk,
+        caches_text=not has_pictures
+        or caching.cache_text_encoder_outputs
+        or caching.cache_text_encoder_outputs_to_disk,
         waits_in_main_memory=on_gpu and not (options.lowram or options.highvram),
         offloads=on_gpu and training.cpu_offload_checkpointing and training.gradient_checkpointing,
     )
@@ -220,11 +230,15 @@ def _work_bytes(found: Preflight, use: _Use, width: float) -> tuple[int, int, in
     if not use.caches_latents:
         batch = min(batch, max((dataset.plan.batch_size for dataset in found.scan.datasets), default=1))
     largest = max_cells(found)
-    encoding = largest * batch * ENCODING * use.vae_bytes / FLOAT_BYTES * width
+    encoding = (0 if found.scan.pair_facts else largest) * batch * ENCODING * use.vae_bytes / FLOAT_BYTES * width
     # Guidance predicts twice at once.
     predicting = 2 * known_of(found).prediction * use.weight_bytes
     sampling = largest * max(predicting, DECODING * use.vae_bytes) / FLOAT_BYTES * width
-    return int(_step_bytes(found, use) * use.weight_bytes / FLOAT_BYTES * width), int(encoding), int(sampling)
+    step = _step_bytes(found, use)
+    if found.scan.pair_facts:
+        # Up to three prompts at once are predicted without a gradient.
+        step = max(step, 3 * largest_batch_cells(found) * known_of(found).prediction)
+    return int(step * use.weight_bytes / FLOAT_BYTES * width), int(encoding), int(sampling)
 
 
 def _beside_bytes(found: Preflight) -> int:
@@ -244,12 +258,13 @@ def largest_batch_cells(found: Preflight) -> int:
     for dataset in found.scan.datasets:
         for (width, height), count in dataset.bucket_counts().items():
             most = max(most, _cells(width, height) * min(dataset.plan.batch_size, count))
-    return most
+    return max([most, *(_cells(*pair["resolution_hw"]) * pair["batch_size"] for pair in found.scan.pair_facts)])
 
 
 def max_cells(found: Preflight) -> int:
     """Latent cells of the largest picture."""
     sizes = {size for dataset in found.scan.datasets for size in dataset.bucket_counts()}
+    sizes |= {pair["resolution_hw"] for pair in found.scan.pair_facts}
     return max((_cells(*size) for size in sizes), default=0)
 
 
@@ -261,10 +276,17 @@ def _step_bytes(found: Preflight, use: _Use) -> float:
     """What a step keeps in float32 at Stable Diffusion's own width."""
     settings = found.settings
     training, network = settings[TrainingOptions], settings[NetworkOptions]
-    factor = OTHER_NETWORK if found.lora is None else WITH_CONVOLUTIONS if found.lora.adapts_convolutions else 1.0
     known = known_of(found)
-    per_cell = known.checkpointed_step if training.gradient_checkpointing else known.step
+    per_cell: float = known.checkpointed_step if training.gradient_checkpointing else known.step
     per_cell -= known.block_inputs if use.offloads else 0
+    factor = 1.0
+    if isinstance(network, LlliteOptions):
+        more = max(0, (network.cond_emb_dim or 0) - USUAL_CHANNELS)
+        per_cell += 0 if training.gradient_checkpointing else more * CONTROL_CHANNEL
+    elif found.lora is None:
+        factor = OTHER_NETWORK
+    elif found.lora.adapts_convolutions:
+        factor = WITH_CONVOLUTIONS
     total = largest_batch_cells(found) * factor * per_cell
     learns_text = not network.network_train_unet_only and not leaves_text_encoders_out(settings)
     if learns_text and not training.gradient_checkpointing:
@@ -281,7 +303,12 @@ def known_of(found: Preflight) -> Known:
 def _trained_bytes(found: Preflight, size: LoraSize | None) -> int:
     settings = found.settings
     training, network = settings[TrainingOptions], settings[NetworkOptions]
-    numbers = size.numbers if size else (network.network_dim or 4) * known_of(found).per_rank
+    if size:
+        numbers = size.numbers
+    elif isinstance(network, LlliteOptions):
+        numbers = numbers_for_sdxl(network.cond_emb_dim or USUAL_CHANNELS, network.network_dim or 1)
+    else:
+        numbers = (network.network_dim or 4) * known_of(found).per_rank
     own = 2 if training.full_fp16 or training.full_bf16 else 4
     # A fused update drops each gradient as soon as it is there.
     gradients = 0 if settings[OptimizerOptions].fused_backward_pass else own

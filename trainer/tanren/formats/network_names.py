@@ -67,6 +67,10 @@ ROLES: dict[str, tuple[str, str]] = {
     "down.0.weight": ("lllite", "down"),
     "mid.0.weight": ("lllite", "mid"),
     "up.0.weight": ("lllite", "up"),
+    "conditioning1.2.weight": ("lllite", "conditioning 2"),
+    "conditioning1.4.weight": ("lllite", "conditioning 4"),
+    **{f"conditioning1.{index}.bias": ("lllite", f"conditioning {index} bias") for index in (0, 2, 4)},
+    **{f"{part}.0.bias": ("lllite", f"{part} bias") for part in ("down", "mid", "up")},
 }
 # The attention processors of older diffusers, and xlabs' files: the layer's name ends in these, without a dot.
 _PROCESSOR = re.compile(r"(?P<layer>.+?)_?lora(?P<number>\d?)$")

@@ -20,6 +20,8 @@ GOING_DOWN = r"(input_blocks|down_blocks)[._](\d+)[._](?:attentions[._])?\d+"
 MIDDLE = r"middle_block[._]\d+|mid_block[._]attentions[._]\d+"
 LAYER = re.compile(rf"(?:^|[._])(?:{GOING_DOWN}|{MIDDLE})[._]{STEERED}(?:\.weight)?$")
 DEEPEST = 3
+# (depth, width, layers) of the full-size model.
+LAYERS_OF_SDXL = ((2, 640, 16), (3, 1280, 120))
 
 
 def depth_of(name: str) -> int | None:
@@ -59,6 +61,11 @@ def numbers_of(depth: int, width: int, channels: int, dim: int) -> int:
     """
     convolutions = sum(out * (each * side * side + 1) for out, each, side in conditioning_shapes(depth, channels))
     return convolutions + dim * (width + 1) + dim * (dim + channels + 1) + width * (dim + 1)
+
+
+def numbers_for_sdxl(channels: int, dim: int) -> int:
+    """Numbers of a ControlNet-LLLite for the full-size SDXL."""
+    return sum(count * numbers_of(depth, width, channels, dim) for depth, width, count in LAYERS_OF_SDXL)
 
 
 def lllite_size(shapes: Shapes, channels: int, dim: int) -> LoraSize:
