@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import ResumeError, UsageError
 from ..files import write_json
 from ..formats.safetensors_header import Header, read_header, replace_header
+from .backup_room import make_room
 from .beside_backup import bring_back
 from .hashes import tensor_hash
 
@@ -75,6 +76,7 @@ def keep_header(path: Path, header: Header, data: Path, beside: Mapping[str, Any
         "beside": backup.beside,
     }
     write_json(file, content)
+    make_room(folder)
     return backup
 
 
