@@ -46,7 +46,7 @@ class Lesson:
 ERASING = {
     "sd15": Lesson(f"guidance_scale = 1.5\n{ERASE_CIRCLE}", 240, 6e-3),
     "sdxl": Lesson(
-        f"guidance_scale = 1.5\n{ERASE_CIRCLE}" + '[[prompts]]\ntarget = "circle"\n' * 4 + KEEP_OTHERS, 300, 2.5e-3, 10
+        f"guidance_scale = 1.5\n{ERASE_CIRCLE}" + '[[prompts]]\ntarget = "circle"\n' * 2 + KEEP_OTHERS, 300, 2.5e-3, 10
     ),
 }
 STRENGTHENING = {"sd15": Lesson(STRENGTHEN_CIRCLE, 120, 4e-3), "sdxl": Lesson(STRENGTHEN_CIRCLE, 120, 2e-3, 10)}
@@ -90,25 +90,27 @@ def share_of_circles(name: str, lora: Path | None, asked: Sequence[Words], seed:
     return float(np.mean([judge(picture).shape == "circle" for picture in pictures(name, lora, asked, seed)]))
 
 
-def shape_pixels(picture: Pixels) -> Mask:
-    """Where the shape is, (height, width)."""
+def shape_pixels(picture: Pixels) -> Mask | None:
+    """Where the shape is, (height, width); None where the judge sees no object of one colour."""
     colors = picture.astype(np.float32)
     ground = find_ground(colors)
-    assert ground is not None, "the background has no one colour"
-    found = find_object(colors, ground)
-    assert found is not None, "there is no object of one colour"
-    return found[0]
+    found = None if ground is None else find_object(colors, ground)
+    return None if found is None else found[0]
 
 
 def redness(picture: Pixels) -> float:
-    """Red minus blue in the middle of the shape's pixels, -255 to 255."""
-    red, _, blue = picture[shape_pixels(picture)].astype(np.float64).mean(0)
+    """Red minus blue in the mean of the shape's pixels, -255 to 255; NaN without a shape."""
+    mask = shape_pixels(picture)
+    if mask is None:
+        return np.nan
+    red, _, blue = picture[mask].astype(np.float64).mean(0)
     return float(red - blue)
 
 
 def side(picture: Pixels) -> float:
-    """Side of a square with as many pixels as the shape has, as a share of the picture's."""
-    return float(shape_pixels(picture).mean() ** 0.5)
+    """Side of a square with as many pixels as the shape has, as a share of the picture's; NaN without a shape."""
+    mask = shape_pixels(picture)
+    return np.nan if mask is None else float(mask.mean() ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -181,13 +183,14 @@ def test_a_strengthened_shape_appears_where_any_shape_was_asked_for(learned, nam
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("slider", SLIDERS.values(), ids=list(SLIDERS))
 def test_a_slider_moves_one_way_over_all_its_strengths(learned, name, slider):
-    """Every row is one prompt and one seed; equal values count as not risen."""
+    """One prompt and one seed a column; equal values, and pictures without a shape, count as not risen."""
     lora = learned(name, Lesson(slider.prompts, 150, *SLIDING_RATES[name]))
 
     sheets = [pictures(name, lora, slider.asked, 53, strength) for strength in STRENGTHS]
     measured = np.array([[slider.measure(picture) for picture in sheet] for sheet in sheets])
 
     rising = (np.diff(measured, axis=0) > 0).all(axis=0)
-    print(f"\n{name}: means {measured.mean(1).round(3)} at {STRENGTHS}; risen at each step: {rising.mean():.3f}")
+    means = np.nanmean(measured, axis=1).round(3)
+    print(f"\n{name}: means {means} at {STRENGTHS}; risen at each step: {rising.mean():.3f}")
     assert len(rising) == 48
     assert rising.mean() >= 0.80
