@@ -13,6 +13,7 @@ from tanren.errors import Problems, UserError
 from tanren.formats.leco_prompts import pair_fields, read_leco_prompts
 from tanren.jobs.shelf import Shelf
 from tanren.ui import concept_questions as concept
+from tanren.ui.checking import check
 from tanren.ui.context import Context
 from tanren.ui.guard import Guard
 from tanren.ui.host_standalone import Standalone
@@ -455,3 +456,26 @@ def test_presets_that_name_a_file_keep_nothing_of_it(tmp_path):
 
     assert saved.options == {"network_dim": 8}
     assert [preset.id for preset in presets(tmp_path, "train_leco")][-1] == "user/mine"
+
+
+def test_memory_grows_with_the_size_and_the_number_of_pictures(form, erasing):
+    def peak(**answers):
+        options = form.options({**erasing, **answers}, Problems())
+        return check("train_leco", options).memory.need.peak
+
+    small, large, many = peak(), peak(concept_size="512"), peak(concept_size="512", concept_batch="16")
+
+    assert small < large < many
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("leco-8gb", 6), ("leco-sdxl-8gb", 8), ("leco-sdxl-12gb", 12), ("leco-sdxl-16gb", 16)]
+)
+def test_presets_fit_the_cards_that_they_name(name, most):
+    preset = find(presets_folder(), f"built-in/{name}")
+    concept_of_mine = {**preset.options["prompts_file"], "prompts": [{"target": "x"}]}
+
+    need = check(preset.command, {**preset.options, "prompts_file": concept_of_mine}).memory.need
+
+    assert f"{most} " in preset.requires
+    assert most * 2**29 < need.upper <= most * 2**30
