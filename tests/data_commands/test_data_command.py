@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -246,6 +250,21 @@ def test_history_of_a_folder_and_forgetting(folder, run):
     assert json.loads(run("history", "--json", "--folder", folder)[1])[0]["state"] == "done"
     assert "became free" in run("history", "--forget", "1")[1]
     assert "Nothing was changed yet" in run("history")[1]
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(folder):
+    words = [sys.executable, "-m", "tanren.data_command", "scan", str(folder), "--rows", "--quick"]
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, env=with_trainer(), check=False)
+
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def with_trainer() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(data_command.__file__).parents[1])}
 
 
 def test_the_list_of_commands(run, capsys):

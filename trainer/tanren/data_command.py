@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,9 +90,17 @@ def main(words: Sequence[str]) -> int:
         return 0 if words else 2
     try:
         code: int = import_module(f".{module_of(words)}", __package__).main(list(words))
+        sys.stdout.flush()
     except UserError as problem:
         print(plain(str(problem)), file=sys.stderr)
         return problem.code
+    except KeyboardInterrupt:
+        print("Interrupted. What was done until then stays; `data undo` takes it back.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `… | head` closes the pipe early; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return code
 
 
@@ -129,7 +138,7 @@ def sections_for(words: Sequence[str]) -> tuple[str, ...]:
 
 def overview() -> str:
     """The list of commands."""
-    rows = [f"  {name:<10} {command.summary}" for name, command in COMMANDS.items()]
+    rows = [f"  {name:<11} {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "Prepare a folder of pictures for training.",
@@ -138,7 +147,7 @@ def overview() -> str:
             "",
             *rows,
             "",
-            "  Nothing is overwritten or moved; what is changed can be undone, also later.",
+            "  Pictures are never overwritten or moved; what is changed can be undone, also later.",
         ]
     )
 

@@ -72,6 +72,7 @@ def _mask(words: Sequence[str]) -> int:
     parser.add_argument("--to-masks", action="store_true", help="write masks for masked loss, white is learned")
     parser.add_argument("--invert", action="store_true", help="with --to-masks: black is learned")
     _add_alpha_options(parser)
+    parser.epilog = "`data mask --model MODEL --help`: cut-outs and masks by a segmentation model."
     chosen = parser.parse_args(words)
     steps = _mask_steps(chosen)
     if not steps:
@@ -88,6 +89,7 @@ def _condition(words: Sequence[str]) -> int:
     parser.add_argument("--high", type=float, default=200, metavar="N", help="canny: slopes that begin an edge (200)")
     parser.add_argument("--radius", type=float, default=0, metavar="PIXELS", help="blur, lineart: 0 fits the picture")
     parser.add_argument("--strength", type=float, default=8, metavar="N", help="lineart: how much lines are raised (8)")
+    parser.epilog = "`data condition --model MODEL --help`: depth by a model."
     chosen = parser.parse_args(words)
     wanted = Conditioning(chosen.kind, chosen.low, chosen.high, chosen.radius, chosen.strength)
     chosen.no_captions = True
