@@ -86,11 +86,12 @@ def test_an_option_changes_the_picture(studio, words):
 @pytest.mark.option("negative_scale")
 def test_a_negative_prompt_of_its_own_scale_is_weighed_against_the_empty_one(studio):
     prompt = "--prompt=a red circle --n blurry"
-    drawn = [studio.pixels(prompt, f"--negative_scale={scale}") for scale in (0, 3)]
+    unheard, as_usual, strong = (studio.pixels(prompt, f"--negative_scale={scale}") for scale in (0, 3, 6))
 
-    assert difference(drawn[0], studio.pixels()) <= LEVEL  # what counts for nothing is as if it were not there
-    assert difference(*drawn) > 0
-    assert difference(drawn[1], studio.pixels(prompt)) > 0
+    assert difference(unheard, studio.pixels()) <= LEVEL
+    # e + 4 (p - e) - 3 (n - e) is 4 p - 3 n, which is what a scale of 4 alone gives.
+    assert difference(as_usual, studio.pixels(prompt)) <= LEVEL
+    assert difference(as_usual, strong) > 0
 
 
 @pytest.mark.option("W", "H")
