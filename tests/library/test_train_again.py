@@ -64,7 +64,7 @@ def test_a_file_of_kohya_fills_the_form(tmp_path):
     assert (found.derived, found.not_taken) == (set(), [])
     assert found.base == BaseWanted("base.safetensors", KOHYA["ss_new_sd_model_hash"], "")
     assert found.unknown == [
-        "The pictures: 10_cat (20 pictures).",
+        "The pictures, with their number in each folder: 10_cat (20).",
         "The captions: not even which tags there were.",
         "Where the base model lies: it was called base.safetensors, the SHA-256 begins with 31e35c80fc.",
         "The sample prompts and the place for the result.",

@@ -59,11 +59,8 @@ ASSEMBLED |= {f"fact {key}" for key in facts.TITLES} | {f"facts {group}" for gro
 ASSEMBLED |= {f"field {name}" for name in lora_told.HOST_TITLES}
 ASSEMBLED |= {f"kind {name}" for name in ("family", "type", "trainer", "naming", "layers")}
 ASSEMBLED |= {"The captions: only how often each tag occurs.", "The captions: not even which tags there were."}
-ASSEMBLED |= {
-    "The pictures: not even the names of their folders are in the file.",
-    "{name} is unreadable: it is not a list.",
-}
 ASSEMBLED |= {"value yes", "value no", "The value is not a JSON list.", "The value is not a JSON object."}
+ASSEMBLED |= {"{name} is unreadable: it is not a list."}
 
 
 def table(language: str) -> dict[str, str]:

@@ -249,8 +249,12 @@ def _derive(found: TrainAgain, name: str, value: Any) -> None:
 def _unknown(look: Look, base: BaseWanted) -> list[str]:
     """What nobody can read out of a LoRA."""
     folders = picture_tables(look.metadata).folders
-    named = ", ".join(f"{one_line(row.name, 60)} ({row.pictures or '?'} pictures)" for row in folders[:5])
-    lines = [f"The pictures: {named or 'not even the names of their folders are in the file'}."]
+    named = ", ".join(f"{one_line(row.name, 60)} ({row.pictures or '?'})" for row in folders[:5])
+    lines = [
+        f"The pictures, with their number in each folder: {named}."
+        if named
+        else "The pictures: not even the names of their folders are in the file."
+    ]
     counted = "only how often each tag occurs" if look.tags.folders else "not even which tags there were"
     lines.append(f"The captions: {counted}.")
     if base.name:
