@@ -175,11 +175,31 @@ def test_nothing_to_undo_is_said(journal):
         journal.undo()
 
 
-def test_only_one_operation_at_a_time(journal, folder, monkeypatch):
+def test_a_long_operation_lets_others_work_and_cannot_be_undone_meanwhile(journal, folder):
+    before = state_of(folder)
+    with journal.operation("long", folder) as long:
+        long.create(folder / "copy.png", lambda file: None)
+        with pytest.raises(UsageError, match="There is nothing to undo"):
+            journal.undo()
+        with journal.operation("short", folder) as short:
+            short.write(folder / "c.txt", b"c", expected=None)
+        assert [(one.title, one.state) for one in journal.history()] == [("long", "running"), ("short", "done")]
+        assert journal.undo().operation.title == "short"
+        long.remove(folder / "b.txt")
+
+    assert [(one.title, one.state) for one in journal.history()] == [("long", "done"), ("short", "undone")]
+    journal.undo()
+    assert state_of(folder) == before
+
+
+def test_the_journal_in_use_elsewhere_is_said(tmp_path, journal, folder, monkeypatch):
     monkeypatch.setattr("tanren.preparation.journal.LOCK_SECONDS", 0.05)
-    with journal.operation("first", folder), pytest.raises(BusyError, match="The journal of changes is in use"):
+    (tmp_path / "data" / "journal").mkdir(parents=True)
+    with (
+        Lock(tmp_path / "data" / "journal" / "journal.lock").acquire(what="x"),
+        pytest.raises(BusyError, match="The journal of changes is in use"),
+    ):
         journal.undo()
-    assert isinstance(journal._locked(), Lock)
 
 
 def test_a_damaged_journal_is_said_and_the_file_is_left(tmp_path, journal, folder):

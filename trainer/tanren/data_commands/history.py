@@ -10,7 +10,7 @@ from pathlib import Path
 from ..disk import size_text
 from ..paths import resolve_user_path
 from ..preparation.journal import Journal
-from ..preparation.journal_log import BEGUN, DONE, REDOING, STOPPED, UNDOING, UNDONE, Operation
+from ..preparation.journal_log import BEGUN, DONE, REDOING, RUNNING, STOPPED, UNDOING, UNDONE, Operation
 from ..preparation.reverting import Outcome
 from .common import counted, journal, show, show_json, some
 
@@ -18,6 +18,7 @@ STATES = {
     DONE: "done",
     UNDONE: "undone",
     STOPPED: "ended early",
+    RUNNING: "at work",
     BEGUN: "interrupted",
     UNDOING: "undoing was interrupted",
     REDOING: "redoing was interrupted",

@@ -14,7 +14,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,8 +23,9 @@ from ..disk import check_free_space, storage_error
 from ..errors import DataError, UsageError
 from ..files import durable_write, sync_folder, write_json, write_together
 from ..folders import sha256_of
-from ..locks import Lock
+from ..locks import Lock, lock_holder
 from .journal_log import (
+    BEGUN,
     DONE,
     FILE,
     FOLDER,
@@ -31,6 +33,7 @@ from .journal_log import (
     LINK,
     OPERATION,
     REDOING,
+    RUNNING,
     SCHEMA,
     STOPPED,
     UNDOING,
@@ -42,10 +45,10 @@ from .journal_log import (
 )
 from .reverting import Outcome, revert
 
-FOLDER_NAME, LOCK_NAME = "journal", "journal.lock"
+FOLDER_NAME, LOCK_NAME, RUNNING_LOCK = "journal", "journal.lock", "running.lock"
 # Intents are forced onto the disk for so many files at once: one at a time costs a second for a hundred captions.
 AT_ONCE = 256
-LOCK_SECONDS = 10.0
+LOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,15 +81,19 @@ class Journal:
             title: what is done, for people.
             folder: what it is done to.
 
+        Several may be at work at the same time; what they replace or remove, they do one after the other.
+
         Raises:
-            BusyError: another operation is at work.
+            BusyError: others use the journal all the time.
             StorageError: the journal cannot be written.
         """
         with self._locked():
             place = self._new_place()
             about = {"schema": SCHEMA, "title": title, "folder": str(folder), "time": time.time()}
             write_json(place / OPERATION, about)
-            recorder = Recorder(OperationLog(place))
+            running = Lock(place / RUNNING_LOCK, is_passing=True).acquire(what="The journal of changes")
+        with running:
+            recorder = Recorder(OperationLog(place), self._locked)
             try:
                 yield recorder
             except BaseException:
@@ -100,7 +107,7 @@ class Journal:
 
     def history(self, folder: Path | None = None) -> list[Operation]:
         """The operations, the oldest first; with `folder`, those done to it or something inside."""
-        found = [one for one in map(read_operation, self._places()) if one is not None and one.changes]
+        found = [_seen(one) for one in map(read_operation, self._places()) if one is not None and one.changes]
         if folder is None:
             return found
         inside = folder.resolve()
@@ -130,7 +137,7 @@ class Journal:
         """
         with self._locked():
             history = self.history(folder)
-            last_done = max((one.number for one in history if one.state == DONE), default=0)
+            last_done = max((one.number for one in history if one.state in (DONE, RUNNING)), default=0)
             undone = [one for one in history if one.can_be_redone]
             if number is None:
                 undone = [one for one in undone if one.number > last_done][:1]
@@ -141,7 +148,8 @@ class Journal:
         """Throw away what is kept of an operation, which cannot be undone then; returns the bytes that became free."""
         with self._locked():
             place = self._place / f"{number:06d}"
-            if read_operation(place) is None:
+            found = read_operation(place)
+            if found is None or _seen(found).state == RUNNING:
                 raise UsageError(where=str(number), what="There is no operation of this number.")
             size = sum(file.stat().st_size for file in place.iterdir())
             (place / OPERATION).unlink()
@@ -172,8 +180,8 @@ class Journal:
 class Recorder:
     """Makes changes and writes each down before it is made; given by `Journal.operation`."""
 
-    def __init__(self, log: OperationLog) -> None:
-        self._log = log
+    def __init__(self, log: OperationLog, turn: Callable[[], Lock]) -> None:
+        self._log, self._turn = log, turn
         self.changed: list[Path] = []
 
     def write(self, path: Path, content: bytes, *, expected: bytes | None) -> None:
@@ -220,14 +228,16 @@ class Recorder:
     def replace(self, path: Path, write: Callable[[BinaryIO], None]) -> None:
         """Replace a file by what `write` makes of it; its bytes are kept."""
         check_free_space(path.parent, path.stat().st_size, what=path.name)
-        self._intend(path, FILE, keeps=True)
-        durable_write(path, write)
+        with self._turn():
+            self._intend(path, FILE, keeps=True)
+            durable_write(path, write)
         self._log.note({"outcome": str(path), "after": sha256_of(path)})
 
     def remove(self, path: Path) -> None:
         """Remove a file; its bytes are kept."""
-        self._intend(path, FILE, keeps=True, after=None)
-        _or_storage_error(path, path.unlink)
+        with self._turn():
+            self._intend(path, FILE, keeps=True, after=None)
+            _or_storage_error(path, path.unlink)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder and those above it that are missing; folders that are there are fine."""
@@ -237,7 +247,7 @@ class Recorder:
         for folder in reversed(missing):
             if not folder.is_dir():
                 self._intend(folder, FOLDER)
-                _or_storage_error(folder, folder.mkdir)
+                _or_storage_error(folder, partial(folder.mkdir, exist_ok=True))
 
     def link(self, path: Path, target: Path, *, hard: bool = False) -> None:
         """Make a link that must not exist yet.
@@ -256,6 +266,13 @@ class Recorder:
         self._log.sync()
 
     def _write_batch(self, batch: Sequence[Write]) -> None:
+        if not batch:
+            return
+        # Nobody else may replace a file between our looking at it and our writing it.
+        with self._turn():
+            self._write_in_turn(batch)
+
+    def _write_in_turn(self, batch: Sequence[Write]) -> None:
         lines = []
         for write in batch:
             before = self._log.keep(write.path) if os.path.lexists(write.path) else None
@@ -309,6 +326,13 @@ def _changed_meanwhile(path: Path) -> DataError:
         what="This file was changed meanwhile by another program or page.",
         fix="It was left as it is now. Load the folder again, and repeat the change.",
     )
+
+
+def _seen(operation: Operation) -> Operation:
+    """The operation, told apart from an interrupted one while its process is at work."""
+    if operation.state == BEGUN and lock_holder(operation.place / RUNNING_LOCK) is not None:
+        return replace(operation, state=RUNNING)
+    return operation
 
 
 def _chosen(candidates: Sequence[Operation], number: int | None, otherwise: str) -> Operation:

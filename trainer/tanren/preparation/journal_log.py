@@ -24,6 +24,8 @@ SCHEMA = 1
 BLOCK_BYTES = 2**20
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "link", "hard link"
 BEGUN, DONE, STOPPED, UNDOING, UNDONE, REDOING = "begun", "done", "stopped", "undoing", "undone", "redoing"
+# Never written down: BEGUN, while its process is still at work.
+RUNNING = "running"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Operation:
         title: what was done, for people.
         folder: what it was done to.
         time: unix seconds.
-        state: DONE, UNDONE, STOPPED (it ended early); BEGUN, UNDOING and REDOING were interrupted.
+        state: DONE, UNDONE, STOPPED (it ended early), RUNNING; BEGUN, UNDOING and REDOING were interrupted.
         changes: one for each path, in the order of their first change.
         place: its folder in the journal.
     """
@@ -101,8 +103,8 @@ class Operation:
 
     @property
     def can_be_undone(self) -> bool:
-        """True unless it is undone completely."""
-        return self.state != UNDONE and bool(self.changes)
+        """True unless it is undone completely, or still at work."""
+        return self.state not in (UNDONE, RUNNING) and bool(self.changes)
 
     @property
     def can_be_redone(self) -> bool:
