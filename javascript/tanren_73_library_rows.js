@@ -8,6 +8,7 @@
   const PIECE = 100;
   const AROUND = 6;
   const QUIET = 60;
+  const HEAD = 34;
   const CHOSEN_AT_MOST = 5000;
 
   tanren.library = tanren.library || {};
@@ -89,6 +90,8 @@
       const to = Math.min(this.total, this.first() + Math.ceil(this.frame.clientHeight / height) + AROUND);
       const tall = `${this.total * height}px`;
       if (this.space.style.height !== tall) this.space.style.height = tall;
+      // A few rows need no tall frame; the head and the frame's own lines are added.
+      this.frame.style.setProperty("--tn-lib-tall", `${this.total * height + HEAD}px`);
       tanren.setAttribute(this.frame, "aria-rowcount", this.total + 1);
       for (const [place, line] of [...this.lines]) {
         if (place >= from && place < to) continue;

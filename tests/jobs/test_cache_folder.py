@@ -10,11 +10,13 @@ from tanren.jobs.cache_folder import PROC, cache_bytes, empty_cache
 
 @pytest.fixture
 def filled(shelf):
-    """A cache with a value of a thousand bytes, and a note of the user."""
+    """A cache with a value of a thousand bytes, the index of a library, and a note of the user."""
     folder = shelf.data_dir / "cache"
     DiskStore(folder, "latents").add([(b"key", b"v" * 1000)])
     (folder / "hub" / "models").mkdir(parents=True)
     (folder / "hub" / "models" / "state").write_bytes(b"s" * 500)
+    (folder / "library").mkdir()
+    (folder / "library" / "library.json").write_bytes(b"l" * 500)
     (folder / "my note.txt").write_text("mine")
     return folder
 
@@ -26,7 +28,7 @@ def test_an_empty_cache_has_no_size_and_can_be_emptied(shelf):
 
 def test_emptying_removes_what_runs_keep_and_nothing_else(shelf, filled):
     before = cache_bytes(shelf)
-    assert before > 1500
+    assert before > 2000
 
     assert empty_cache(shelf) == before - 4
 

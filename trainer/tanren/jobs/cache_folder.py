@@ -16,8 +16,8 @@ from .folder import bytes_below
 from .shelf import Shelf
 
 CACHE = "cache"
-# Packed values with their index, and states fetched from the hub.
-OURS, OUR_FOLDERS = ("*.pack", "index.sqlite3*"), ("hub",)
+# Packed values with their index, states fetched from the hub, and the index of the LoRA folders.
+OURS, OUR_FOLDERS = ("*.pack", "index.sqlite3*"), ("hub", "library")
 PROC = Path("/proc")
 WAIT = "Wait until it ends, or stop it first."
 

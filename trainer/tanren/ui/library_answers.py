@@ -87,7 +87,9 @@ def find(desk: Desk, query: Query) -> dict[str, Any]:
 def refresh(desk: Desk, query: Query) -> dict[str, Any]:
     """Begin to read what has changed; pages do it when they are opened, and people with a button."""
     folders = library_folders(desk.surroundings, desk.shelf)
-    desk.library.refresh(_index(desk), folders, is_asked=query.get("asked") == "1")
+    # Strangers who only look do not make the disk work again and again.
+    is_asked = query.get("asked") == "1" and desk.surroundings.may_write
+    desk.library.refresh(_index(desk), folders, is_asked=is_asked)
     return {"ok": True, "work": _work(desk)}
 
 
