@@ -34,4 +34,4 @@ def labelled(sentence: str, words: Words) -> str:
 
 @cache
 def _labels() -> Mapping[str, str]:
-    return {field.name: field.label for command in COMMANDS for field in (*fields(command), *OWN)}
+    return {field.name: field.label for command in reversed(COMMANDS) for field in (*fields(command), *OWN)}
