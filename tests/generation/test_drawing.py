@@ -8,6 +8,8 @@ import pytest
 import torch
 from generation.drawing import USUAL, Studio
 from PIL import ImageShow
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tanren.commands import GENERATORS
 from tanren.engine.precision import choose_precision
 from tanren.errors import Problems
@@ -239,19 +241,23 @@ def test_typed_prompts_are_drawn_one_by_one_and_shown(studio, tmp_path, monkeypa
     assert sorted(path.stem.split("_")[-1] for path in out.iterdir()) == ["1", "2"]
 
 
-def test_numbers_that_are_not_finite_end_the_run_with_a_reason(place, studio, capfd):
-    from safetensors import safe_open
-    from safetensors.torch import save_file
+BROKEN = [
+    ("model.diffusion_model.out.2.bias", "The model's numbers became infinite or NaN"),
+    ("first_stage_model.decoder.conv_out.bias", "The VAE's numbers became infinite or NaN"),
+]
 
+
+@pytest.mark.parametrize(("tensor", "reason"), BROKEN)
+def test_numbers_that_are_not_finite_end_the_run_with_a_reason(place, studio, capfd, tensor, reason):
     with safe_open(studio.model, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
         metadata = file.metadata()
-    tensors["model.diffusion_model.out.2.bias"][:] = torch.nan
+    tensors[tensor][:] = torch.nan
     save_file(tensors, place / "broken.safetensors", metadata)
 
     words = [f"--ckpt={place / 'broken.safetensors'}", f"--outdir={place / 'none'}", "--prompt=a", *USUAL]
     assert main("sdxl_gen_img", words) == 7
-    assert "numbers became infinite or NaN" in capfd.readouterr().err
+    assert reason in capfd.readouterr().err
     assert not (place / "none").exists()
 
 

@@ -16,8 +16,8 @@ from tanren.options.parse import parse
 def plan(tmp_path):
     model = write_model(tmp_path / "model.safetensors", {**SDXL_SHAPES, **FULL_WIDTH})
 
-    def planned(*words, command="sdxl_gen_img"):
-        problems = Problems()
+    def planned(*words, command="sdxl_gen_img", problems=None):
+        problems = problems or Problems()
         chosen = GENERATORS[command]
         argv = [f"--ckpt={model}", *map(str, words)]
         settings = parse(command, chosen.groups, argv, problems).settings
@@ -193,7 +193,15 @@ def test_control_pictures_are_used_in_turn_as_many_as_there_are_networks(plan, t
     assert [[guide.stem for guide in request.guides] for request in requests] == [["a", "b"], ["c", "d"], ["a", "b"]]
 
 
+def test_regions_are_read_as_words_and_that_is_said(plan, tmp_path):
+    problems = Problems()
+    (request,) = plan("--prompt=a cat AND a dog", problems=problems)
+    assert request.prompt == "a cat AND a dog"
+    assert problems.warnings == ["prompt: AND makes no regions here; it is read as a word."]
+
+
 WRONG = [
+    (("--prompt=a", "--interactive"), "--interactive: It cannot go together with --prompt"),
     ((), "--prompt: There is nothing to draw.\n  Add --prompt='…', --from_file=FILE.txt or --interactive."),
     (("--prompt=a --w 70",), "prompt, --w: 70 pixels: sides are multiples of 8, at least 64.\n  Take 64."),
     (("--prompt=a", "--W=100"), "--W: 100 pixels: sides are multiples of 8, at least 64.\n  Take 96."),

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.images import load_image
-from ..errors import DataError
+from ..errors import DataError, NumericError
 from ..families.base import Model
 
 
@@ -57,9 +57,16 @@ def latents_of(model: Model, pictures: Sequence[Image.Image]) -> Tensor:
 
 
 def pictures_of(model: Model, latents: Tensor) -> list[Image.Image]:
-    """Decoded pictures of scaled latents."""
+    """Decoded pictures of scaled latents.
+
+    Raises:
+        NumericError: the VAE's numbers are not finite, as those of SDXL's in float16.
+    """
     # A network that asks for autocast must not make the VAE compute in half precision: --no_half_vae.
     with torch.autocast(model.placement.device.type, enabled=False):
         pixels = model.family.decode_latents(model, latents.float())
+    if not torch.isfinite(pixels).all():
+        what = "The VAE's numbers became infinite or NaN while a picture was decoded."
+        raise NumericError(what=what, fix="Add --no_half_vae, or use --bf16.")
     levels = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in levels]

@@ -21,6 +21,7 @@ CELL = 8
 # Sides that nobody wrote, of pictures to begin with and of first stages, are cut to these, as in sd-scripts.
 START_STEP = STAGE_STEP = 32
 USUAL_STRENGTH = 0.8
+REGIONS = " AND "
 SEED_LIMIT = 0x7FFFFFFF
 
 
@@ -161,6 +162,8 @@ class Planner:
             asked = read_prompt_line(text, where, problems)
             start = self.inputs.start(self.count)
             size = self._size(asked, start, where, problems)
+            if REGIONS in asked.prompt:
+                problems.warn(f"{where}: AND makes no regions here; it is read as a word.")
             if asked.file_name is not None:
                 _check_name(asked.file_name, where, problems)
             seed = self._seed(asked, place, shared_seed)

@@ -97,7 +97,9 @@ class PromptOptions:
         choices=("original", "none", "abs"),
     )
 
-    rules = (Conflicts("interactive", "from_file", because="prompts come from one place"),)
+    rules = tuple(
+        Conflicts("interactive", other, because="prompts come from one place") for other in ("from_file", "prompt")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
