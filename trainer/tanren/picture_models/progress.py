@@ -55,7 +55,7 @@ class ConsoleSink:
 
     def __init__(self, stream: TextIO | None = None, *, shows_pictures: bool = False) -> None:
         self._stream, self._shows_pictures = stream or sys.stderr, shows_pictures
-        self._last = 0.0
+        self._last, self._shown = 0.0, ("", -1)
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -76,9 +76,10 @@ class ConsoleSink:
 
     def _phase(self, event: Event) -> None:
         total, done, now = event["total"], event["done"], time.monotonic()
-        is_edge = done in (0, total)
-        if is_edge or now - self._last > LINE_SECONDS:
-            self._last = now
+        # Signs of life say the same again and again; people need it once.
+        is_new = self._shown != (event["name"], done)
+        if is_new and (done in (0, total) or now - self._last > LINE_SECONDS):
+            self._last, self._shown = now, (event["name"], done)
             self._say(f"{event['name']}: {done} of {total}" if total else str(event["name"]))
 
     def _say(self, text: str) -> None:
