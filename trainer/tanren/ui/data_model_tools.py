@@ -19,7 +19,7 @@ from ..errors import EnvironmentProblem, UserError
 from ..paths import PathPolicy, package_folder, resolve_user_path
 from ..preparation.journal import Journal
 from ..preparation.levels import DEEPER, PARENT
-from .data_caption_tools import MODE
+from ..preparation.tags import APPEND, FILL, REPLACE
 from .data_picture_tools import CAPTIONS, OUT, new_folder
 from .data_tool import CHOICE, FLAG, FOLDER, NUMBER, SLIDER, Field, Group, Request, Shown, Tool
 from .data_work import Work
@@ -143,6 +143,16 @@ class _Heard:
             self._result = event
         elif kind == "ended":
             self._reason = str(event.get("reason") or "")
+
+
+# Taggers put what they find behind what is there.
+MODE = Field(
+    "mode",
+    "Where there is a caption already",
+    CHOICE,
+    FILL,
+    ((FILL, "leave it as it is"), (APPEND, "add new tags behind"), (REPLACE, "replace it")),
+)
 
 
 def groups() -> tuple[Group, ...]:
