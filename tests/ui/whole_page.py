@@ -1,6 +1,6 @@
 """Our whole page in any gradio line, with script and style put in as WebUIs do: a program for browser tests.
 
-    python whole_page.py DATA_FOLDER [LANGUAGE]
+    python whole_page.py DATA_FOLDER [LANGUAGE [LORA_FOLDER]]
 
 Prints the address. Nothing starts the jobs that are submitted.
 """
@@ -23,7 +23,8 @@ from tanren.ui.guard import Guard
 from tanren.ui.host_standalone import Standalone
 from tanren.ui.static_files import SCRIPT, STYLE, read_static_files
 
-around = Standalone(Path(sys.argv[1]), language=sys.argv[2] if len(sys.argv) > 2 else "en")
+folders = {"lora_dir": sys.argv[3]} if len(sys.argv) > 3 else {}
+around = Standalone(Path(sys.argv[1]), language=sys.argv[2] if len(sys.argv) > 2 else "en", settings=folders)
 shelf, guard = Shelf(around.data_dir), Guard(around.access)
 page = app.build(Context(around, shelf, guard))
 contents = read_static_files().contents
