@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 from story_folder import drawn, story_folder, tree_bytes, turned, with_hole
 from tanren.errors import DataError, UsageError
 from tanren.formats.picture_pixels import open_upright
@@ -106,18 +107,53 @@ def test_sixteen_bits_become_eight_and_white_stays_white(tmp_path):
     assert (image.mode, image.getextrema()) == ("L", (255, 255))
 
 
-def test_pictures_of_another_colour_space_become_srgb():
-    image = Image.new("RGB", (2, 2), (10, 200, 30))
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
-    image.info["icc_profile"] = lab
+def wide_profile() -> bytes:
+    """A colour profile with the primaries of Display P3 and a gamma of 2.2."""
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    text = b"desc\0\0\0\0" + struct.pack(">I", 3) + b"P3\0" + bytes(78)
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
+    tags = {
+        b"desc": text + bytes(-len(text) % 4),
+        b"cprt": b"text\0\0\0\0none",
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
+        b"gXYZ": xyz(0.2919, 0.6922, 0.0419),
+        b"bXYZ": xyz(0.1572, 0.0666, 0.7841),
+        b"rTRC": curve,
+        b"gTRC": curve,
+        b"bTRC": curve,
+    }
+    place, table, body = 128 + 4 + 12 * len(tags), b"", b""
+    for name, data in tags.items():
+        table += name + struct.pack(">2I", place + len(body), len(data))
+        body += data
+    size = place + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
+    head += bytes(28) + struct.pack(">3i", 63190, 65536, 54061) + bytes(48)
+    return head + struct.pack(">I", len(tags)) + table + body
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_pictures_of_another_colour_space_become_srgb(mode):
+    image = Image.new(mode, (2, 2), (200, 100, 50, 77)[: len(mode)])
+    image.info["icc_profile"] = wide_profile()
 
     changed = pixels.in_eight_bits(image)
 
-    assert changed.info == {}
-    assert changed.mode == "RGB"
-    broken = Image.new("RGB", (1, 1), (1, 2, 3))
-    broken.info["icc_profile"] = b"nonsense"
-    assert pixels.in_eight_bits(broken).getpixel((0, 0)) == (1, 2, 3)
+    seen = changed.getpixel((0, 0))
+    # By the published matrix between the two: 0.689, 0.108 and 0.0090 in linear light.
+    assert max(abs(one - other) for one, other in zip(seen, (216, 93, 24, 77), strict=False)) <= 1, seen
+    assert (changed.mode, changed.info) == (mode, {})
+
+
+def test_a_broken_colour_profile_is_no_worse_than_none():
+    image = Image.new("RGB", (1, 1), (1, 2, 3))
+    image.info["icc_profile"] = b"nonsense"
+
+    assert pixels.in_eight_bits(image).getpixel((0, 0)) == (1, 2, 3)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])
