@@ -33,6 +33,7 @@
         this.inner,
         this.empty,
       );
+      this.shown = new WeakMap();
       this.forget();
       this.sizes = new ResizeObserver(() => this.draw());
       this.sizes.observe(this.root);
@@ -154,13 +155,15 @@
       const row = this.rowAt(place);
       tanren.setAttribute(cell, "aria-selected", String(place === this.selected));
       tanren.setAttribute(cell, "data-path", row ? row.path : null);
+      this.shown.set(cell, row);
       cell.replaceChildren(...(row ? this.fill(row, place) : []));
       if (!row) this.askPage(Math.floor(place / PAGE));
     }
 
     open(place) {
       this.select(place);
-      const row = this.rowAt(place);
+      // While rows are asked for anew, what the user sees and presses is the row of before.
+      const row = this.rowAt(place) || this.shown.get(this.cells.get(place));
       if (row) this.onOpen(row, place);
     }
 
