@@ -37,16 +37,16 @@ class Drawn:
 
 @pytest.fixture
 def learn(tmp_path, monkeypatch):
-    """Trains on pairs of known shapes; returns the file."""
+    """Trains on the pairs that lie there; returns the file."""
     monkeypatch.setenv("TANREN_DATA", str(tmp_path / "data"))
 
-    def train(pairs: int, *words: str) -> Path:
-        write_pairs(tmp_path, KNOWN, pairs, seed=1)
+    def train(*words: str) -> Path:
         common = [
             f"--pretrained_model_name_or_path={micro_sdxl_path()}",
             *(f"--train_data_dir={tmp_path / 'pictures'}", f"--conditioning_data_dir={tmp_path / 'controls'}"),
             *("--caption_extension=.txt", "--resolution=64", "--cond_emb_dim=32", "--network_dim=64"),
-            *("--cache_latents", "--cache_text_encoder_outputs", "--max_data_loader_n_workers=0", "--seed=1"),
+            *("--cache_latents", "--cache_text_encoder_outputs", "--max_data_loader_n_workers=0"),
+            *("--learning_rate=4e-3", "--train_batch_size=32", f"--output_dir={tmp_path}"),
             *(
                 "--lr_scheduler=cosine",
                 "--lr_warmup_steps=20",
@@ -54,13 +54,12 @@ def learn(tmp_path, monkeypatch):
                 "weight_decay=0.0",
                 "betas=0.95,0.999",
             ),
-            *(f"--output_dir={tmp_path}", "--output_name=outlines"),
         ]
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         assert main("sdxl_train_control_net_lllite", [*common, *words]) == 0
         torch.set_num_threads(threads)
-        return tmp_path / "outlines.safetensors"
+        return tmp_path / f"{words[-1].removeprefix('--output_name=')}.safetensors"
 
     return train
 
@@ -93,12 +92,16 @@ def fresh(shapes: Sequence[str], count: int, seed: int) -> list[Outlined]:
 
 
 # Where a shape is and which one is decided while there is much noise; large batches, because each step says little.
-USUAL = ("--min_timestep=700", "--max_timestep=950", "--learning_rate=4e-3", "--train_batch_size=32")
+# The second run goes on from the first one's file, with a new cosine.
+FIRST = ("--min_timestep=700", "--max_timestep=950", "--max_train_steps=450", "--seed=1")
+SECOND = ("--min_timestep=750", "--max_timestep=960", "--max_train_steps=380", "--seed=2")
 
 
 @pytest.mark.proof
-def test_the_drawn_shape_follows_the_control_picture(learn):
-    file = learn(1200, *USUAL, "--max_train_steps=450")
+def test_the_drawn_shape_follows_the_control_picture(learn, tmp_path):
+    write_pairs(tmp_path, KNOWN, 1200, seed=1)
+    first = learn(*FIRST, "--output_name=first")
+    file = learn(*SECOND, f"--network_weights={first}", "--output_name=second")
 
     known = draw(file, fresh(KNOWN, 102, seed=71), mirrors=True)
     unknown = draw(file, fresh(UNKNOWN, 32, seed=72), mirrors=False)
@@ -106,7 +109,7 @@ def test_the_drawn_shape_follows_the_control_picture(learn):
     print(f"\nknown shapes: overlap without control {known.without.mean():.3f}, with it {known.steered.mean():.3f}, ")
     print(f"mirrored with the mirrored control {known.mirrored.mean():.3f}")
     print(f"unknown shapes: without {unknown.without.mean():.3f}, with it {unknown.steered.mean():.3f}")
-    assert known.steered.mean() >= known.without.mean() + 0.05
+    assert known.steered.mean() >= known.without.mean() + 0.12
     # The control mirrored: what is drawn overlaps with the mirrored shape as it did with the shape.
-    assert known.mirrored.mean() >= known.steered.mean() - 0.03
+    assert known.mirrored.mean() >= known.steered.mean() - 0.05
     assert unknown.steered.mean() > unknown.without.mean() + 0.02
