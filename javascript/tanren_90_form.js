@@ -92,6 +92,8 @@
     if (!said || said.dataset.answer === seenAnswer) return;
     seenAnswer = said.dataset.answer;
     askedAt = null;
+    // A preset may have been filled in while the question was on its way: the answer is about what stood there before.
+    scheduleCheck();
   }
 
   /** What all fields hold, to tell a change from a mere click. */
