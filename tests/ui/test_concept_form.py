@@ -70,12 +70,12 @@ def wishes_in(plan):
     ("answers", "entry"),
     [
         (
-            {"concept_action": "Erase", "concept": " van  gogh", "concept_neutral": "painting"},
+            {"concept_action": "Erase it", "concept": " van  gogh", "concept_neutral": "painting"},
             {"prompts": [{"action": "erase", "target": "van gogh", "neutral": "painting"}]},
         ),
         ({"concept": "眼鏡"}, {"prompts": [{"action": "erase", "target": "眼鏡"}]}),
         (
-            {"concept_action": "Strengthen", "concept": "old", "concept_neutral": "person"},
+            {"concept_action": "Strengthen it", "concept": "old", "concept_neutral": "person"},
             {"prompts": [{"action": "enhance", "target": "person", "positive": "old", "neutral": "person"}]},
         ),
         (
@@ -254,8 +254,8 @@ def test_the_plan_says_what_is_learned_how_long_and_whether_it_fits(form, erasin
     ("answers", "sentence"),
     [
         ({"concept_neutral": "square"}, "“circle” is erased: “square” takes its place."),
-        ({"concept_action": "Strengthen"}, "All pictures get more of “circle”."),
-        ({"concept_action": "Strengthen", "concept_neutral": "shape"}, "“shape” gets more of “circle”."),
+        ({"concept_action": "Strengthen it"}, "All pictures get more of “circle”."),
+        ({"concept_action": "Strengthen it", "concept_neutral": "shape"}, "“shape” gets more of “circle”."),
         (
             {"concept_action": "Make a slider", "concept_plus": "p", "concept_minus": "m", "concept_neutral": "n"},
             "“n” slides from “m” (-1) to “p” (+1).",
@@ -281,7 +281,7 @@ def test_the_plan_tells_every_change_in_a_sentence(form, erasing, answers, sente
 @pytest.mark.parametrize(
     ("action", "what", "field"),
     [
-        ("Erase", "The concept is not named yet.", "concept"),
+        ("Erase it", "The concept is not named yet.", "concept"),
         ("Make a slider", "The slider has no ends yet.", "concept_plus"),
     ],
 )

@@ -65,7 +65,7 @@ def make_a_slider(window):
 
 
 def erase_a_shape(window):
-    window.page.locator("#tanren-field-concept_action").get_by_text("Erase").click()
+    window.page.locator("#tanren-field-concept_action").get_by_text("Erase it").click()
     window.fill("concept_neutral", "")
     window.fill("output_name", NAME)
     window.fill("length", str(STEPS))

@@ -17,7 +17,7 @@ from .fields import CHOICE, INTEGER, NUMBER, TEXT, Field
 GROUP = "Simple view"
 ACTION, WHAT, PLUS, MINUS = "concept_action", "concept", "concept_plus", "concept_minus"
 NEUTRAL, STRENGTH, SIZE, BATCH = "concept_neutral", "concept_strength", "concept_size", "concept_batch"
-ERASES, STRENGTHENS, SLIDES = "Erase", "Strengthen", "Make a slider"
+ERASES, STRENGTHENS, SLIDES = "Erase it", "Strengthen it", "Make a slider"
 ACTIONS = (ERASES, STRENGTHENS, SLIDES)
 OWN = (
     Field(
