@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "ui" / "whole_page.py"
 PATIENCE = 120_000
 # gradio's newest line makes a tab's content when it is opened.
-OPENED = "() => window.tanren && tanren.openDataTab && (tanren.openDataTab(), document.querySelector('#tanren-data-look'))"
+OPENED = """() => window.tanren && tanren.openDataTab
+    && (tanren.openDataTab(), document.querySelector("#tanren-data-look"))"""
+
 ELSEWHERE = re.compile(r"https?://(?!127\.0\.0\.1)")
 
 
