@@ -108,16 +108,20 @@ def page(opened):
     return opened()
 
 
-@pytest.fixture(scope="module")
-def looked(tmp_path_factory):
+@pytest.fixture
+def looked(unchanged):
     """A page on a folder that was read completely, for tests that only look."""
+    unchanged.whole()
+    return unchanged
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory):
     place = tmp_path_factory.mktemp("looked")
     around = Standalone(place / "data")
     app = Starlette()
     routes.install(app, Desk(around, Shelf(around.data_dir), Guard(around.access)), StaticFiles({}))
-    page = Page(TestClient(app, base_url="http://127.0.0.1"), story_folder(place / "pictures"))
-    page.whole()
-    return page
+    return Page(TestClient(app, base_url="http://127.0.0.1"), story_folder(place / "pictures"))
 
 
 def test_overview_counts_what_the_story_folder_holds(page, folder):

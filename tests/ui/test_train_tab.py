@@ -12,6 +12,7 @@ import pytest
 from gradio_pythons import LINES, python_of
 from PIL import Image
 from tanren.jobs.shelf import Shelf
+from tanren.ui.form_groups import group_id, groups
 
 pytest.importorskip("playwright")
 
@@ -158,10 +159,17 @@ def test_a_reload_loses_nothing_that_was_typed(page, pictures):
     expect(page.locator("#tanren-field-resolution")).to_contain_text("changed from the preset")
 
 
+def group_of(name):
+    """The element of the group that a field stands in."""
+    return next(
+        group_id(heading) for heading, members in groups().items() if name in {member.name for member in members}
+    )
+
+
 def test_all_settings_are_other_fields_of_the_same_form(page, pictures, served):
     fill(page, pictures=pictures, output_name="both views", length="2")
     page.get_by_text("All settings").first.click()
-    unfold(page, "#tanren-group-2")
+    unfold(page, f"#{group_of('network_dim')}")
     fill(page, network_dim="7")
     page.get_by_text("Simple view").first.click()
     expect(page.locator("#tanren-groups")).not_to_be_visible()
