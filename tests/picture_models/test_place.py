@@ -31,7 +31,8 @@ def tag(hub, folder, *words):
 def run_tool(hub, folder, tool, *words):
     """A process of its own, as the hub's library reads its address once."""
     environment = {**os.environ, **hub.environment(folder.parent / "hf home"), "PYTHONPATH": str(TRAINER)}
-    environment |= {"TANREN_DATA": str(folder.parent / "data"), "OMP_NUM_THREADS": "1"}
+    # Runs without a network, in this same process, leave that wish behind.
+    environment |= {"TANREN_DATA": str(folder.parent / "data"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "tanren.picture_models", tool, str(folder), "--events", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
