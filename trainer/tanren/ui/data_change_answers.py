@@ -17,7 +17,7 @@ from ..preparation.caption_edit import PictureCaption, captions_of
 from ..preparation.caption_files import encoded
 from ..preparation.facts import caption_facts
 from ..preparation.journal import Journal
-from ..preparation.journal_log import STOPPED, UNDONE, Operation
+from ..preparation.journal_log import RUNNING, STOPPED, UNDONE, Operation
 from . import data_told
 from .answers import Desk, problem
 from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
@@ -201,7 +201,9 @@ def _operation_told(desk: Desk, operation: Operation, folder: Path) -> dict[str,
     words = page_words(desk)
     files = words(counted(operation.files, "{count} file", "{count} files"))
     place = Path(operation.folder)
-    state = {UNDONE: words("is undone"), STOPPED: words("ended early")}.get(operation.state, "")
+    state = {UNDONE: words("is undone"), STOPPED: words("ended early"), RUNNING: words("is being done")}.get(
+        operation.state, ""
+    )
     return {
         "number": operation.number,
         "title": words.finished(operation.title),
