@@ -274,3 +274,10 @@ def test_the_list_of_commands(run, capsys):
         assert "usage: data" in run(name, "--help")[1]
     assert launcher.main(["data", "--help"], managed=False) == 0
     assert launcher.main(["data", "scam"], managed=False) == 2
+
+
+def test_pictures_without_a_caption_are_said_where_an_edit_passes_over_them(tmp_path, capsys):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+
+    assert data_command.main(["edit", str(tmp_path), "--add", "photo", "--dry-run"]) == 0
+    assert "1 picture has no caption file; --create makes one for each." in capsys.readouterr().out

@@ -238,11 +238,13 @@ def _data(words: list[str], start: Start) -> int:
 
 def _with_pillow(module: str, words: list[str], start: Start) -> int:
     """Run a module that reads pictures: in the managed environment when it is there, else in this Python."""
-    if start.managed and not _asks_for_help(words):
+    has_pillow = importlib.util.find_spec("PIL") is not None
+    # Help comes sooner from this Python, where it can.
+    if start.managed and not (has_pillow and _asks_for_help(words)):
         environment = managed_environment()
         if status(environment, _pins()).state == "ready":
             return _replace_with(environment.python, ["-m", f"tanren.{module}", *words])
-    if importlib.util.find_spec("PIL") is None:
+    if not has_pillow:
         raise EnvironmentProblem(
             what="Pictures are read with Pillow, which this Python does not have.",
             fix=f"`{start.program} setup` makes an environment that has it.",

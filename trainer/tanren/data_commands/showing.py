@@ -51,6 +51,9 @@ def plan_lines(plan: CaptionPlan, shown: int, *, is_done: bool) -> Iterator[str]
         yield f"{count} nothing then, which training refuses: {some(names)}"
     verb = "changed" if is_done else "would change"
     yield f"{counted(len(plan.changes), 'caption', 'captions')} {verb}, {plan.unchanged} unchanged."
+    if plan.without_file:
+        has = "picture has" if plan.without_file == 1 else "pictures have"
+        yield f"{plan.without_file} {has} no caption file; --create makes one for each."
     if plan.changes and is_done:
         yield "`data undo` takes it back."
 

@@ -79,6 +79,7 @@ class CaptionPlan:
         changes: one for each caption file that would be another.
         unchanged: captions that would stay as they are, those the filter left out among them.
         unreadable: caption files that are left alone because they cannot be read.
+        without_file: those of the unchanged that have no caption file, and get none.
     """
 
     title: str
@@ -86,6 +87,7 @@ class CaptionPlan:
     changes: tuple[CaptionChange, ...]
     unchanged: int
     unreadable: tuple[PictureCaption, ...]
+    without_file: int = 0
 
     @property
     def emptied(self) -> list[CaptionChange]:
@@ -137,11 +139,13 @@ def plan_edit(
         to_utf8: also rewrite files that are in another encoding or have a byte order mark.
     """
     wanted, others, unreadable = [], 0, []
+    without_file = 0
     for caption in captions:
         if caption.problem:
             unreadable.append(caption)
         elif (caption.file is None and not creates) or (only and not only.matches(split_tags(caption.text))):
             others += 1
+            without_file += caption.file is None
         else:
             wanted.append(caption)
     texts = [caption.text for caption in wanted]
@@ -150,7 +154,7 @@ def plan_edit(
     planned = [CaptionChange(caption, after) for caption, after in zip(wanted, texts, strict=True)]
     changes = [one for one in planned if one.after != one.caption.text or (to_utf8 and one.is_converted)]
     unchanged = others + len(wanted) - len(changes)
-    return CaptionPlan(title, level.folder, tuple(changes), unchanged, tuple(unreadable))
+    return CaptionPlan(title, level.folder, tuple(changes), unchanged, tuple(unreadable), without_file)
 
 
 def plan_texts(

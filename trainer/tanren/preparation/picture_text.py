@@ -17,13 +17,13 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from ..formats.infotext import read_infotext
 from ..formats.picture_header import MOST_CHUNKS, open_picture, readable_formats
 from ..formats.prompt_weights import parse_prompt_weights
 
 LARGEST_TEXT = 2**20
 PNG_START = b"\x89PNG\r\n\x1a\n"
 EXIF_FOLDER, USER_COMMENT = 0x8769, 0x9286
-AFTER_PROMPT = re.compile(r"^(Negative prompt|Steps): ?", re.MULTILINE)
 EXTRA_NETWORK = re.compile(r"<(?:lora|lyco|hypernet|ti):[^<>]*>", re.IGNORECASE)
 DEEPEST = 20
 # What Pillow raises on damaged pictures and EXIF data.
@@ -44,7 +44,7 @@ def prompt_of(path: str, *, plain: bool = True) -> str:
     texts = texts_of(path)
     prompt = ""
     if "parameters" in texts:
-        prompt = prompt_of_parameters(texts["parameters"])
+        prompt = read_infotext(texts["parameters"]).prompt
     elif "prompt" in texts:
         # sd-scripts writes the prompt itself under the name that ComfyUI has for its graph.
         is_graph = texts["prompt"].lstrip().startswith("{")
@@ -61,12 +61,6 @@ def plain_prompt(prompt: str) -> str:
     text = "".join(piece for piece, _ in parse_prompt_weights(text))
     words = [word for word in text.split() if word not in ("BREAK", "AND")]
     return re.sub(r"\s*,(\s*,)*\s*", ", ", " ".join(words)).strip(", ")
-
-
-def prompt_of_parameters(text: str) -> str:
-    """The positive prompt of A1111's text."""
-    end = AFTER_PROMPT.search(text)
-    return (text[: end.start()] if end else text).strip()
 
 
 def prompt_of_graph(text: str) -> str:
