@@ -160,6 +160,15 @@ def test_help_of_a_command_needs_no_environment(command, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("command", sorted((*COMMANDS, *GENERATORS)))
+def test_help_of_a_trainer_or_painter_needs_no_package_at_all(command):
+    program = [sys.executable, "-S", str(ROOT / "launch.py"), command, "--help"]
+    done = subprocess.run(program, capture_output=True, encoding="utf-8", check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "Usage: " in done.stdout
+
+
 @pytest.mark.rule("flt-16")
 def test_a_broken_package_is_code_10_with_the_repairing_command():
     program = (

@@ -16,7 +16,6 @@ from .console import Terminal
 from .entry import FAULT, INTERRUPTED, import_part, stay_offline
 from .errors import OutOfMemory, Problems, UserError
 from .events import Report
-from .generation.check import examine_order
 from .logs import end_logging, set_up_logging
 from .memory_hints import is_out_of_memory
 from .options.generating import DrawingModelOptions, DrawingSpeedOptions, OutputOptions
@@ -61,6 +60,9 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, words: Sequence[str]) -> None:
+    # Imported here: help is for a Python without Pillow, too.
+    from .generation.check import examine_order
+
     problems, chosen = Problems(), GENERATORS[command]
     settings = parse(command, chosen.groups, words, problems).settings
     problems.raise_if_any()
