@@ -25,7 +25,8 @@
       this.undoButton = tanren.button(t("Undo the last change"), () => this.act("undo", null), { id: "tanren-data-undo" });
       this.redoButton = tanren.button(t("Redo what was undone"), () => this.act("redo", null), { id: "tanren-data-redo" });
       const summary = el("summary", {}, t("Changes made here"));
-      this.details = el("details", { open: true }, summary, this.list);
+      this.rule = el("p", { class: "tn-keys" });
+      this.details = el("details", { open: true }, summary, this.list, this.rule);
       this.root = el("div", { class: "tn-data-history" }, el("div", { class: "tn-buttons" }, this.undoButton, this.redoButton), this.problem, this.details);
       tanren.setShown(this.root, false);
     }
@@ -42,8 +43,9 @@
       if (folder === this.folder()) this.show(answer);
     }
 
-    show({ operations, can_undo: canUndo, can_redo: canRedo }) {
+    show({ operations, rule, can_undo: canUndo, can_redo: canRedo }) {
       tanren.setShown(this.root, operations.length);
+      tanren.setText(this.rule, rule);
       this.undoButton.disabled = !canUndo || !tanren.mayWrite();
       this.redoButton.disabled = !canRedo || !tanren.mayWrite();
       const key = JSON.stringify(operations);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tanren.errors import BusyError, DataError, ResumeError, UsageError
 from tanren.locks import Lock
 from tanren.preparation.journal import Journal, Write
+from tanren.preparation.journal_room import make_room
 
 # Hundreds of operations, each of which waits for the disk several times, are quick where there is no disk.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -324,3 +326,121 @@ def perform(journal: Journal, folder: Path, actions: list) -> bool:
             elif action == "folder" and not (folder / "f").exists():
                 changes.make_folder(folder / "f")
         return bool(changes.changed)
+
+
+DAY = 24 * 3600
+OLD = 91 * DAY
+
+
+def rewrite(journal: Journal, file: Path, contents: list[bytes]) -> None:
+    """One operation for each content."""
+    for content in contents:
+        with journal.operation(content.decode(), file.parent) as changes:
+            changes.write(file, content, expected=file.read_bytes())
+
+
+def places(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "data" / "journal").glob("0*"))
+
+
+def states(journal: Journal) -> list[str]:
+    return [one.state for one in journal.history()]
+
+
+def test_old_changes_are_forgotten_when_many_newer_ones_are_kept(tmp_path, journal, folder, monkeypatch):
+    monkeypatch.setattr("tanren.preparation.journal_room.KEPT_WHOLE", 2)
+    rewrite(journal, folder / "a.txt", [b"1", b"2", b"3", b"4"])
+
+    assert make_room(places(tmp_path), now=time.time() + OLD) == [1, 2]
+
+    assert states(journal) == ["forgotten", "forgotten", "done", "done"]
+    assert make_room(places(tmp_path), now=time.time() + 2 * OLD) == []
+
+
+def test_young_changes_and_the_last_two_hundred_stay(tmp_path, journal, folder, monkeypatch):
+    rewrite(journal, folder / "a.txt", [b"1", b"2", b"3"])
+    assert make_room(places(tmp_path), now=time.time() + OLD) == []
+
+    monkeypatch.setattr("tanren.preparation.journal_room.KEPT_WHOLE", 1)
+    assert make_room(places(tmp_path), now=time.time() + 89 * DAY) == []
+
+
+def test_too_much_goes_undone_first_then_the_oldest_and_never_the_newest(tmp_path, journal, folder):
+    rewrite(journal, folder / "a.txt", [b"1" * 1000, b"2" * 1000, b"3" * 1000])
+    journal.undo()
+    rewrite(journal, folder / "a.txt", [b"4" * 1000])
+
+    assert make_room(places(tmp_path), most_bytes=2500 + 3000) == [3]
+    assert make_room(places(tmp_path), most_bytes=1500) == [1, 2]
+    assert make_room(places(tmp_path), most_bytes=0) == []
+    assert states(journal) == ["forgotten", "forgotten", "forgotten", "done"]
+
+
+def test_undoing_what_is_forgotten_says_so_and_touches_nothing(tmp_path, journal, folder):
+    rewrite(journal, folder / "a.txt", [b"first", b"second"])
+    assert make_room(places(tmp_path), most_bytes=0) == [1]
+    journal.undo()
+
+    for number in (1, None):
+        with pytest.raises(UsageError) as refusal:
+            journal.undo(number)
+        assert (refusal.value.where, refusal.value.what, refusal.value.why) == (
+            "first",
+            "There is nothing to undo. What files were before this change is no longer kept.",
+            "What files were before is kept for 90 days and the last 200 changes, 5 GB at most.",
+        )
+    assert (folder / "a.txt").read_bytes() == b"first"
+    journal.redo()
+    assert (folder / "a.txt").read_bytes() == b"second"
+
+
+def test_room_is_made_before_each_change(tmp_path, journal, folder, monkeypatch):
+    monkeypatch.setattr("tanren.preparation.journal_room.KEPT_WHOLE", 1)
+    rewrite(journal, folder / "a.txt", [b"1", b"2"])
+    monkeypatch.setattr("tanren.preparation.journal_room.DAYS", 0)
+
+    rewrite(journal, folder / "a.txt", [b"3"])
+
+    assert states(journal) == ["forgotten", "done", "done"]
+    assert sorted(path.name for path in places(tmp_path)[0].iterdir()) == ["operation.json"]
+
+
+def test_a_change_at_work_is_not_forgotten(tmp_path, journal, folder):
+    with journal.operation("long", folder) as long:
+        long.write(folder / "c.txt", b"c", expected=None)
+        rewrite(journal, folder / "a.txt", [b"1"])
+        assert make_room(places(tmp_path), most_bytes=0) == []
+    assert make_room(places(tmp_path), most_bytes=0) == [1]
+
+
+def test_names_of_forgotten_changes_go_in_the_end(tmp_path, journal, folder, monkeypatch):
+    rewrite(journal, folder / "a.txt", [b"1", b"2", b"3"])
+    make_room(places(tmp_path), most_bytes=0)
+    monkeypatch.setattr("tanren.preparation.journal_room.NAMED", 2)
+
+    make_room(places(tmp_path))
+
+    assert [one.number for one in journal.history()] == [2, 3]
+
+
+@pytest.mark.rule("flt-01")
+def test_killed_while_forgetting_nothing_is_half_kept(quick_path):
+    def fresh(name: str) -> tuple[Path, Journal, Path]:
+        place = quick_path / name / "pictures"
+        place.mkdir(parents=True)
+        (place / "a.txt").write_bytes(b"a")
+        journal = Journal(quick_path / name / "data")
+        rewrite(journal, place / "a.txt", [b"1", b"2"])
+        return quick_path / name, journal, place
+
+    root, *_ = fresh("counted")
+    calls = len(count_calls(lambda: make_room(places(root), most_bytes=0)))
+    for call in range(1, calls + 1):
+        root, journal, folder = fresh(str(call))
+        die_at(call, lambda root=root: make_room(places(root), most_bytes=0))
+        assert states(journal) in (["done", "done"], ["forgotten", "done"]), call
+        make_room(places(root), most_bytes=0)
+        assert states(journal) == ["forgotten", "done"], call
+        assert [path.name for path in places(root)[0].iterdir() if ".tn-" not in path.name] == ["operation.json"], call
+        journal.undo()
+        assert (folder / "a.txt").read_bytes() == b"1", call

@@ -10,7 +10,8 @@ from pathlib import Path
 from ..disk import size_text
 from ..paths import resolve_user_path
 from ..preparation.journal import Journal
-from ..preparation.journal_log import BEGUN, DONE, REDOING, RUNNING, STOPPED, UNDOING, UNDONE, Operation
+from ..preparation.journal_log import BEGUN, DONE, FORGOTTEN, REDOING, RUNNING, STOPPED, UNDOING, UNDONE, Operation
+from ..preparation.journal_room import RULE
 from ..preparation.reverting import Outcome
 from .common import counted, journal, show, show_json, some
 
@@ -22,6 +23,7 @@ STATES = {
     BEGUN: "interrupted",
     UNDOING: "undoing was interrupted",
     REDOING: "redoing was interrupted",
+    FORGOTTEN: "no longer kept",
 }
 
 
@@ -70,8 +72,8 @@ def _history(changes: Journal, chosen: argparse.Namespace, folder: Path | None) 
     found = changes.history(folder)
     if chosen.json:
         show_json([_as_json(one) for one in found])
-    elif not found:
-        show("Nothing was changed yet.")
+    else:
+        show(RULE if found else "Nothing was changed yet.")
     for one in [] if chosen.json else found:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.time))
         show(f"{one.number:>5}  {when}  {one.title} ({one.folder}): {_files(one.files)}, {STATES[one.state]}")

@@ -3,7 +3,7 @@
 The journal lies in `<data>/journal`, a folder per operation (`journal_log.py`). What a file held is kept there, on the
 disk, before the file is touched; files are replaced durably. So whatever kills the process, each file is as it was or
 as it was meant to be, and undoing brings all of them back. Undoing first looks at every file and refuses, touching
-nothing, when one was changed by somebody else since.
+nothing, when one was changed by somebody else since. How long all this is kept: journal_room.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -23,17 +23,18 @@ from ..disk import check_free_space, storage_error
 from ..errors import DataError, UsageError
 from ..files import durable_write, sync_folder, write_json, write_together
 from ..folders import sha256_of
-from ..locks import Lock, lock_holder
+from ..locks import Lock
 from .journal_log import (
-    BEGUN,
     DONE,
     FILE,
     FOLDER,
+    FORGOTTEN,
     HARD_LINK,
     LINK,
     OPERATION,
     REDOING,
     RUNNING,
+    RUNNING_LOCK,
     SCHEMA,
     STOPPED,
     UNDOING,
@@ -43,9 +44,10 @@ from .journal_log import (
     as_line,
     read_operation,
 )
+from .journal_room import RULE, make_room
 from .reverting import Outcome, revert
 
-FOLDER_NAME, LOCK_NAME, RUNNING_LOCK = "journal", "journal.lock", "running.lock"
+FOLDER_NAME, LOCK_NAME = "journal", "journal.lock"
 # Intents are forced onto the disk for so many files at once: one at a time costs a second for a hundred captions.
 AT_ONCE = 256
 LOCK_SECONDS = 60.0
@@ -88,6 +90,7 @@ class Journal:
             StorageError: the journal cannot be written.
         """
         with self._locked():
+            make_room(self._places())
             place = self._new_place()
             about = {"schema": SCHEMA, "title": title, "folder": str(folder), "time": time.time()}
             write_json(place / OPERATION, about)
@@ -107,7 +110,7 @@ class Journal:
 
     def history(self, folder: Path | None = None) -> list[Operation]:
         """The operations, the oldest first; with `folder`, those done to it or something inside."""
-        found = [_seen(one) for one in map(read_operation, self._places()) if one is not None and one.changes]
+        found = [one for one in map(read_operation, self._places()) if one is not None and one.paths]
         if folder is None:
             return found
         inside = folder.resolve()
@@ -126,8 +129,9 @@ class Journal:
             ResumeError: files were changed since; nothing was touched.
         """
         with self._locked():
-            candidates = [one for one in self.history(folder) if one.can_be_undone]
-            operation = _chosen(candidates, number, "There is nothing to undo.")
+            history = self.history(folder)
+            candidates = [one for one in history if one.can_be_undone]
+            operation = _chosen(candidates, number, "There is nothing to undo.", history)
             return revert(operation, UNDOING, UNDONE, leave_changed=leave_changed)
 
     def redo(self, number: int | None = None, *, folder: Path | None = None, leave_changed: bool = False) -> Outcome:
@@ -141,7 +145,7 @@ class Journal:
             undone = [one for one in history if one.can_be_redone]
             if number is None:
                 undone = [one for one in undone if one.number > last_done][:1]
-            operation = _chosen(undone, number, "There is nothing to redo.")
+            operation = _chosen(undone, number, "There is nothing to redo.", history)
             return revert(operation, REDOING, DONE, leave_changed=leave_changed)
 
     def forget(self, number: int) -> int:
@@ -149,7 +153,7 @@ class Journal:
         with self._locked():
             place = self._place / f"{number:06d}"
             found = read_operation(place)
-            if found is None or _seen(found).state == RUNNING:
+            if found is None or found.state == RUNNING:
                 raise UsageError(where=str(number), what="There is no operation of this number.")
             size = sum(file.stat().st_size for file in place.iterdir())
             (place / OPERATION).unlink()
@@ -328,16 +332,18 @@ def _changed_meanwhile(path: Path) -> DataError:
     )
 
 
-def _seen(operation: Operation) -> Operation:
-    """The operation, told apart from an interrupted one while its process is at work."""
-    if operation.state == BEGUN and lock_holder(operation.place / RUNNING_LOCK) is not None:
-        return replace(operation, state=RUNNING)
-    return operation
-
-
-def _chosen(candidates: Sequence[Operation], number: int | None, otherwise: str) -> Operation:
+def _chosen(
+    candidates: Sequence[Operation], number: int | None, otherwise: str, history: Sequence[Operation]
+) -> Operation:
     found = [one for one in candidates if number in (None, one.number)]
-    if not found:
-        where = "" if number is None else str(number)
-        raise UsageError(where=where, what=otherwise, fix="`data history` lists the changes.")
-    return found[-1]
+    if found:
+        return found[-1]
+    forgotten = [one for one in history if one.state == FORGOTTEN and number in (None, one.number)]
+    if forgotten:
+        raise UsageError(
+            where=forgotten[-1].title,
+            what=f"{otherwise} What files were before this change is no longer kept.",
+            why=RULE,
+        )
+    where = "" if number is None else str(number)
+    raise UsageError(where=where, what=otherwise, fix="`data history` lists the changes.")

@@ -2,7 +2,8 @@
 
 A folder per operation: `operation.json` (what it is called), `log.jsonl` (one line per intent or outcome, only ever
 appended) and `kept.bin` (contents, one behind the other; the lines say where). A torn last line, or bytes at the end of
-`kept.bin` that no line names, are what a killed process leaves; both are passed over.
+`kept.bin` that no line names, are what a killed process leaves; both are passed over. Of an operation that is forgotten
+(journal_room.py) only `operation.json` stays, which says so.
 """
 
 from __future__ import annotations
@@ -10,22 +11,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..disk import storage_error
 from ..errors import ResumeError
 from ..files import cut_torn_line, read_lines
+from ..locks import lock_holder
 
 OPERATION, LOG, KEPT = "operation.json", "log.jsonl", "kept.bin"
+# Held while the process of an operation is at work.
+RUNNING_LOCK = "running.lock"
 SCHEMA = 1
 BLOCK_BYTES = 2**20
 FILE, FOLDER, LINK, HARD_LINK = "file", "folder", "link", "hard link"
 BEGUN, DONE, STOPPED, UNDOING, UNDONE, REDOING = "begun", "done", "stopped", "undoing", "undone", "redoing"
-# Never written down: BEGUN, while its process is still at work.
-RUNNING = "running"
+# Never written down: BEGUN, while its process is still at work; and what `operation.json` alone says.
+RUNNING, FORGOTTEN = "running", "forgotten"
+# Operations whose outlines are kept in memory: a page asks for all of them again and again.
+OUTLINES = 4000
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,10 @@ class Operation:
         title: what was done, for people.
         folder: what it was done to.
         time: unix seconds.
-        state: DONE, UNDONE, STOPPED (it ended early), RUNNING; BEGUN, UNDOING and REDOING were interrupted.
-        changes: one for each path, in the order of their first change.
+        state: DONE, UNDONE, STOPPED (it ended early), RUNNING, FORGOTTEN; BEGUN, UNDOING and REDOING were interrupted.
+        files: how many files (and links) it changed or made.
+        paths: the same with the folders it made.
+        is_kept_whole: what it made can be made again.
         place: its folder in the journal.
     """
 
@@ -93,23 +102,29 @@ class Operation:
     folder: str
     time: float
     state: str
-    changes: tuple[Change, ...]
+    files: int
+    paths: int
+    is_kept_whole: bool
     place: Path
 
     @property
-    def files(self) -> int:
-        """How many files (and links) it changed or made."""
-        return sum(change.kind != FOLDER for change in self.changes)
+    def changes(self) -> tuple[Change, ...]:
+        """One for each path, in the order of their first change; read from the journal each time.
+
+        Raises:
+            OSError, ValueError: it was forgotten or damaged meanwhile.
+        """
+        return _read_log(self.place)[0]
 
     @property
     def can_be_undone(self) -> bool:
-        """True unless it is undone completely, or still at work."""
-        return self.state not in (UNDONE, RUNNING) and bool(self.changes)
+        """True unless it is undone completely, forgotten, or still at work."""
+        return self.state not in (UNDONE, RUNNING, FORGOTTEN) and self.paths > 0
 
     @property
     def can_be_redone(self) -> bool:
         """True when it was undone, or redoing it was interrupted."""
-        return self.state in (UNDONE, REDOING) and all(_is_redoable(change) for change in self.changes)
+        return self.state in (UNDONE, REDOING) and self.is_kept_whole
 
 
 class OperationLog:
@@ -172,15 +187,11 @@ class OperationLog:
 def read_operation(place: Path) -> Operation | None:
     """One entry; None when it was never begun, or is damaged or of another version."""
     try:
-        about = json.loads((place / OPERATION).read_text("utf-8"))
-        lines = [json.loads(line) for line in read_lines(place / LOG)]
-        changes, state = _from_lines(lines)
-        if about["schema"] != SCHEMA:
-            return None
-        number, time = int(place.name), float(about["time"])
-        return Operation(number, str(about["title"]), str(about["folder"]), time, state, changes, place)
+        found = _outline(place, _marks(place / OPERATION), _marks(place / LOG))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+    is_running = found.state == BEGUN and lock_holder(place / RUNNING_LOCK) is not None
+    return replace(found, state=RUNNING) if is_running else found
 
 
 def as_line(content: Content | None) -> list[Any] | None:
@@ -214,10 +225,33 @@ class _Reader:
             self.changes[path] = replace(self.changes[path], **values)
 
 
-def _from_lines(lines: Iterable[dict[str, Any]]) -> tuple[tuple[Change, ...], str]:
+@lru_cache(maxsize=OUTLINES)
+def _outline(place: Path, *_: tuple[int, int] | None) -> Operation:
+    about = json.loads((place / OPERATION).read_text("utf-8"))
+    if about["schema"] != SCHEMA:
+        raise ValueError(f"schema {about['schema']}")
+    known = (int(place.name), str(about["title"]), str(about["folder"]), float(about["time"]))
+    if "forgotten" in about:
+        return Operation(*known, FORGOTTEN, int(about["files"]), int(about["files"]), False, place)
+    changes, state = _read_log(place)
+    files = sum(change.kind != FOLDER for change in changes)
+    return Operation(*known, state, files, len(changes), all(map(_is_redoable, changes)), place)
+
+
+def _marks(path: Path) -> tuple[int, int] | None:
+    """Other ones when the file is another."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _read_log(place: Path) -> tuple[tuple[Change, ...], str]:
+    """The changes of an operation, and its last event."""
     reader = _Reader()
-    for line in lines:
-        reader.read(line)
+    for line in read_lines(place / LOG):
+        reader.read(json.loads(line))
     return tuple(reader.changes.values()), reader.state
 
 

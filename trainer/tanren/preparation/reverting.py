@@ -48,10 +48,12 @@ def revert(operation: Operation, begun: str, ended: str, *, leave_changed: bool)
         StorageError: a file could not be written.
     """
     undoes = begun == UNDOING
-    strange = [change.path for change in operation.changes if not _is_on_a_side(change)]
+    changes = operation.changes
+    strange = [change.path for change in changes if not _is_on_a_side(change)]
     if strange and not leave_changed:
         raise _refusal(operation, strange, undoes=undoes)
-    chosen = [change for change in operation.changes if change.path not in set(strange)]
+    passed_over = frozenset(strange)
+    chosen = [change for change in changes if change.path not in passed_over]
     _remove_leftovers(chosen)
     log = OperationLog(operation.place)
     log.note({"event": begun})
@@ -74,7 +76,8 @@ def revert(operation: Operation, begun: str, ended: str, *, leave_changed: bool)
                 _make_again(change)
     log.note({"event": ended})
     log.sync()
-    return Outcome(operation, tuple(change.path for change in chosen if change.path not in left), tuple(left))
+    there = frozenset(left)
+    return Outcome(operation, tuple(change.path for change in chosen if change.path not in there), tuple(left))
 
 
 def _is_on_a_side(change: Change) -> bool:

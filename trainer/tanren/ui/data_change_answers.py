@@ -17,7 +17,8 @@ from ..preparation.caption_edit import PictureCaption, captions_of
 from ..preparation.caption_files import encoded
 from ..preparation.facts import caption_facts
 from ..preparation.journal import Journal
-from ..preparation.journal_log import RUNNING, STOPPED, UNDONE, Operation
+from ..preparation.journal_log import FORGOTTEN, RUNNING, STOPPED, UNDONE, Operation
+from ..preparation.journal_room import RULE
 from . import data_told
 from .answers import Desk, problem
 from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
@@ -158,6 +159,7 @@ def redo(desk: Desk, body: Body) -> dict[str, Any]:
 
 def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
     if workbench().now.is_working:
+        "rule": page_words(desk)(RULE),
         raise BusyError(what="Something else is being done to pictures or captions.", fix="Wait for its end.")
     found, number = opened(desk, body), body.get("number")
     if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
@@ -201,16 +203,19 @@ def _operation_told(desk: Desk, operation: Operation, folder: Path) -> dict[str,
     words = page_words(desk)
     files = words(counted(operation.files, "{count} file", "{count} files"))
     place = Path(operation.folder)
-    state = {UNDONE: words("is undone"), STOPPED: words("ended early"), RUNNING: words("is being done")}.get(
-        operation.state, ""
-    )
+    states = {
+        UNDONE: words("is undone"),
+        STOPPED: words("ended early"),
+        RUNNING: words("is being done"),
+        FORGOTTEN: words("can no longer be undone"),
+    }
     return {
         "number": operation.number,
         "title": words.finished(operation.title),
         "time": operation.time,
         "files": files,
         "place": "" if place == folder else place.name,
-        "state": state,
+        "state": states.get(operation.state, ""),
         "is_undone": operation.state == UNDONE,
         "can_undo": operation.can_be_undone,
     }
