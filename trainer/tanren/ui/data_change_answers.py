@@ -144,6 +144,7 @@ def history(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
         "operations": [_operation_told(desk, one, found.folder) for one in reversed(operations[-MOST_OPERATIONS:])],
         "can_undo": last_done > 0,
         "can_redo": any(one.can_be_redone and one.number > last_done for one in operations),
+        "rule": page_words(desk)(RULE),
     }
 
 
@@ -159,7 +160,6 @@ def redo(desk: Desk, body: Body) -> dict[str, Any]:
 
 def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
     if workbench().now.is_working:
-        "rule": page_words(desk)(RULE),
         raise BusyError(what="Something else is being done to pictures or captions.", fix="Wait for its end.")
     found, number = opened(desk, body), body.get("number")
     if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
