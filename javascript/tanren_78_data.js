@@ -54,7 +54,8 @@
         address: (row, side) => this.address(row, side),
         ask: (row) => this.ask("one", { path: row.path }),
         write: (row, text, stamp) => tanren.ask("data/caption", { ...this.question(), path: row.path, text, stamp }),
-        onMove: (step) => this.move(step),
+        neighbour: (step) => this.grid.neighbour(step),
+        onMove: (row) => this.move(row),
         onSaved: (row) => this.saved(row),
         onClose: () => this.grid.select(this.grid.selected, true),
         suggest: (typed) => this.tags.suggest(typed),
@@ -184,9 +185,7 @@
     /** Change the filter; a value of null or nothing takes a part of it away. */
     choose(change) {
       this.filter = Object.fromEntries(Object.entries({ ...this.filter, ...change }).filter(([, value]) => value && value.length !== 0));
-      this.grid.root.scrollTop = 0;
-      this.grid.select(-1);
-      this.grid.refresh();
+      this.grid.restart();
       this.tags.refresh();
       this.overview.mark(this.filter);
       this.showChosen();
@@ -223,11 +222,8 @@
       ].filter(Boolean);
     }
 
-    async move(step) {
-      const place = this.grid.selected + step;
-      const row = await this.grid.fetchRow(place);
-      if (!row) return;
-      this.grid.select(place);
+    move(row) {
+      this.grid.selectRow(row);
       this.editor.open(row);
     }
 

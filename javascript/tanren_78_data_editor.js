@@ -17,7 +17,8 @@
    * @param {(row: Object, side: number) => string} settings.address of a picture
    * @param {(row: Object) => Promise<Object>} settings.ask text, stamp and facts of one picture
    * @param {(row: Object, text: string, stamp: string) => Promise<Object>} settings.write row and stamp as they are afterwards
-   * @param {(step: number) => void} settings.onMove to a neighbour
+   * @param {(step: number) => Promise<?Object>} settings.neighbour row that many places on; null at the ends
+   * @param {(row: Object) => void} settings.onMove
    * @param {(row: Object) => void} settings.onSaved
    * @param {() => void} settings.onClose
    * @param {(typed: string) => string[]} settings.suggest tags that begin so
@@ -157,8 +158,10 @@
       event.stopPropagation();
     }
 
+    /** To a neighbour as seen now: saving may move pictures or take them out of the filter. */
     async move(step) {
-      if (await this.saveIfChanged()) this.onMove(step);
+      const neighbour = await this.neighbour(step);
+      if ((await this.saveIfChanged()) && neighbour) this.onMove(neighbour);
     }
 
     async leave() {

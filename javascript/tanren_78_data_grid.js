@@ -52,6 +52,7 @@
       this.cells = new Map();
       this.total = 0;
       this.selected = -1;
+      this.selectedPath = null;
       this.isKnown = false;
       this.inner.replaceChildren();
       tanren.setShown(this.empty, false);
@@ -63,11 +64,24 @@
       return Array.isArray(page) ? page[place % PAGE] || null : null;
     }
 
-    /** The row at a place, asked for when it is not known yet. */
+    /** The row at a place, asked for when it is not known yet; null beyond the ends, or when asking failed. */
     async fetchRow(place) {
-      if (place < 0 || place >= this.total) return null;
-      await this.askPage(Math.floor(place / PAGE));
-      return this.rowAt(place);
+      for (;;) {
+        if (place < 0 || place >= this.total) return null;
+        const turn = this.turn;
+        await this.askPage(Math.floor(place / PAGE));
+        // A refresh on the way threw the answer away: what counts is what is asked for since.
+        if (turn === this.turn) return this.rowAt(place);
+      }
+    }
+
+    /** The row so many places from the marked one, in the list as it is after all that is being asked for. */
+    async neighbour(step) {
+      for (let turn = -1; turn !== this.turn; ) {
+        turn = this.turn;
+        await Promise.all(this.pages.values());
+      }
+      return this.fetchRow(this.selected + step);
     }
 
     /** Put a changed row into its place. */
@@ -82,6 +96,9 @@
     select(place, isFocused = false) {
       const before = this.cells.get(this.selected);
       if (before) tanren.setAttribute(before, "aria-selected", "false");
+      const row = this.rowAt(place);
+      if (row) this.selectedPath = row.path;
+      else if (place !== this.selected) this.selectedPath = null;
       this.selected = place;
       if (place < 0) return;
       const top = Math.floor(place / this.columns()) * CELL_HEIGHT;
@@ -96,28 +113,54 @@
       if (isFocused) this.root.focus({ preventScroll: true });
     }
 
+    /** Another list begins: from its top, with the mark on the same picture if that is in it. */
+    restart() {
+      this.root.scrollTop = 0;
+      this.selected = -1;
+      this.refresh();
+    }
+
+    /** Mark a picture; when its place is just being asked for anew, as soon as that is known. */
+    selectRow(row) {
+      for (const [number, rows] of this.pages) {
+        const found = Array.isArray(rows) ? rows.findIndex((other) => other.path === row.path) : -1;
+        if (found >= 0) return this.select(number * PAGE + found);
+      }
+      this.selectedPath = row.path;
+    }
+
     columns() {
       return Math.max(1, Math.floor(this.root.clientWidth / CELL_WIDTH));
     }
 
-    async askPage(number) {
-      const known = this.pages.get(number);
-      if (known) return known;
-      const turn = this.turn;
-      const answer = this.ask(number * PAGE, PAGE);
-      this.pages.set(number, answer);
+    /** Ask for a page unless it is there or on its way; settled, without an error, when its rows are in their places. */
+    askPage(number) {
+      if (!this.pages.has(number)) this.pages.set(number, this.receivePage(number, this.turn));
+      return this.pages.get(number);
+    }
+
+    async receivePage(number, turn) {
       try {
-        const { total, rows } = await answer;
-        if (turn !== this.turn) return null;
+        const { total, rows } = await this.ask(number * PAGE, PAGE);
+        if (turn !== this.turn) return;
         this.pages.set(number, rows);
         this.total = total;
         this.isKnown = true;
+        this.follow(number, rows);
         this.draw(number);
       } catch (error) {
         if (turn === this.turn) this.pages.delete(number);
         this.onTrouble(error);
       }
-      return null;
+    }
+
+    /** Keep the mark on the picture it was on, wherever the picture stands now. */
+    follow(number, rows) {
+      const found = this.selectedPath ? rows.findIndex((row) => row.path === this.selectedPath) : -1;
+      if (found < 0 || number * PAGE + found === this.selected) return;
+      const before = this.cells.get(this.selected);
+      if (before) tanren.setAttribute(before, "aria-selected", "false");
+      this.selected = number * PAGE + found;
     }
 
     /** Bring the cells in line with what is in sight; `fresh` is a page that just came. */
@@ -135,6 +178,8 @@
         this.cells.delete(place);
       }
       for (let place = first; place < end; place += 1) this.drawCell(place, columns, fresh);
+      // After a refresh the cells in sight keep what they show until their pages are there.
+      if (this.isKnown) for (let page = Math.floor(first / PAGE); page * PAGE < end; page += 1) this.askPage(page);
     }
 
     drawCell(place, columns, fresh) {

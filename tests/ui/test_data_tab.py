@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,14 @@ def names(page):
     return page.locator(".tn-cell-name").all_text_contents()
 
 
+def wait_until(page, happened):
+    """Let the page go on until something happened outside it."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        page.wait_for_timeout(20)
+
+
 def search(page, words, count):
     page.locator("#tanren-data-words").fill(words)
     expect(page.locator(".tn-cell")).to_have_count(count)
@@ -101,6 +110,7 @@ def test_folder_is_counted_captions_are_edited_and_all_is_undone_after_a_restart
         expect(page.locator(".tn-cell")).to_have_count(2)
         assert names(page) == ["09 twin a.png", "09 twin b.jpg"]
         page.locator("[data-flag=alike]").click()
+        expect(page.locator(".tn-cell")).to_have_count(12)
         search(page, "sks girl and (red* or blue*)", 2)
         search(page, "", 12)
         assert tree_bytes(folder) == before
@@ -148,6 +158,57 @@ def test_page_fits_a_phone_and_a_wrong_level_is_one_press_away(browser, tmp_path
             "4 pictures, each 3 times an epoch, as “sks girl”"
         )
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_page_keys_go_through_the_filtered_pictures_also_when_the_filter_came_after_opening(browser, tmp_path):
+    folder = story_folder(tmp_path / "pictures")
+    with served(6, tmp_path / "data") as address, looking(browser, address, folder) as page:
+        search(page, "red* or blue*", 2)
+        first, second = names(page)
+        search(page, "", 12)
+        page.locator(".tn-cell", has_text=first).click()
+        shown = page.locator(".tn-edit h3")
+        expect(shown).to_have_text(first)
+        search(page, "red* or blue*", 2)
+        for key, name in (("PageDown", second), ("PageDown", second), ("PageUp", first)):
+            page.locator(".tn-caption-text").press(key)
+            expect(shown).to_have_text(name)
+            expect(page.locator(".tn-cell[aria-selected=true] .tn-cell-name")).to_have_text(name)
+
+
+def test_next_picture_is_opened_also_while_the_rows_are_asked_for_anew(browser, tmp_path):
+    """Saving makes the gallery ask again; whoever types fast is at the next picture before the answer."""
+    folder, held, is_held = story_folder(tmp_path / "pictures"), [], True
+    with served(6, tmp_path / "data") as address, looking(browser, address, folder) as page:
+        page.locator(".tn-cell", has_text="01.png").click()
+        text = page.locator(".tn-caption-text")
+        expect(text).to_have_value("sks girl, red hair, smile")
+        page.route("**/data/rows?*", lambda route: held.append(route) if is_held else route.continue_())
+        text.fill("sks girl, green hair")
+        text.press("Control+s")
+        wait_until(page, lambda: held)
+        text.press("PageDown")
+        is_held = False
+        held[0].continue_()
+        expect(text).to_have_value("sks girl, 桜色の髪, 笑顔")
+        expect(page.locator(".tn-cell[aria-selected=true] .tn-cell-name")).to_have_text("02.jpg")
+
+
+def test_next_picture_is_the_one_seen_next_also_when_the_edited_one_leaves_the_filter(browser, tmp_path):
+    folder = story_folder(tmp_path / "pictures")
+    with served(6, tmp_path / "data") as address, looking(browser, address, folder) as page:
+        search(page, "red* or blue*", 2)
+        first, second = names(page)
+        page.locator(".tn-cell", has_text=first).click()
+        text = page.locator(".tn-caption-text")
+        expect(text).to_have_value(re.compile("red|blue"))
+        text.fill("sks girl, no colour")
+        text.press("PageDown")
+        expect(page.locator(".tn-edit h3")).to_have_text(second)
+        expect(page.locator(".tn-cell")).to_have_count(1)
+        expect(page.locator(".tn-cell[aria-selected=true] .tn-cell-name")).to_have_text(second)
+        text.press("PageUp")
+        expect(page.locator(".tn-edit h3")).to_have_text(second)
 
 
 def test_what_stands_in_captions_and_names_is_shown_and_never_run(browser, tmp_path):
