@@ -109,13 +109,14 @@
       this.question = question;
       this.onStarted = onStarted;
       this.inputs = new Map();
-      const fields = tool.fields.map((field) => this.field(field));
+      const fields = tool.fields.filter((field) => !field.is_more).map((field) => this.field(field));
+      const further = tool.fields.filter((field) => field.is_more).map((field) => this.field(field));
       this.counted = el("p", { class: "tn-soft" });
       this.outcome = el("div", { class: "tn-tool-outcome", "aria-live": "polite" });
       this.go = el("button", { type: "submit", class: "tn-button tn-main" }, tool.go);
       const look = tool.has_preview && tanren.button(t("Show what would change"), () => this.preview());
       const buttons = el("div", { class: "tn-buttons" }, look || null, tool.only_shows ? null : this.go);
-      const form = el("form", { on: { submit: (event) => (event.preventDefault(), tool.only_shows ? this.preview() : this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), this.counted, buttons);
+      const form = el("form", { on: { submit: (event) => (event.preventDefault(), tool.only_shows ? this.preview() : this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), further.length ? more(further) : null, this.counted, buttons);
       this.sample = el("div", { class: "tn-tool-sample" });
       this.root = el("div", { class: "tn-card", data: { form: tool.name } }, el("h3", { tabindex: "-1" }, tool.title), el("p", { class: "tn-soft" }, tool.about), form, this.sample, this.outcome);
       this.go.disabled = !tanren.mayWrite();
@@ -131,6 +132,7 @@
       else if (kind === "flag") input = el("input", { ...common, type: "checkbox", checked: value === true });
       else if (kind === "slider") input = el("input", { ...common, type: "range", min: minimum, max: maximum, step, value });
       else if (kind === "number") input = el("input", { ...common, type: "number", min: minimum, max: maximum, step: step || "any", value });
+      else if (kind === "colour") input = el("input", { ...common, type: "color", value });
       else if (kind === "lines") input = el("textarea", { ...common, rows: "3" });
       else input = el("input", { ...common, type: "text", spellcheck: "false" });
       if (kind === "text" || kind === "folder" || kind === "lines") input.value = value || "";
@@ -213,5 +215,10 @@
       }
       this.go.disabled = !tanren.mayWrite();
     }
+  }
+
+  /** Questions that few people need. */
+  function more(fields) {
+    return el("details", { class: "tn-tool-more" }, el("summary", {}, t("More settings")), el("div", { class: "tn-tool-fields" }, ...fields));
   }
 })();

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
+from typing import Any
 
 from ..errors import UsageError
-from ..formats.picture_pixels import open_upright
 from ..paths import resolve_user_path
-from ..preparation import masks, pixels
+from ..preparation import pixels
 from ..preparation.conditioning import CANNY, KINDS, Conditioning, check_pairs, conditioned
 from ..preparation.copies import SAME, CopyOutcome, alone, make_copies, plan_copies
-from ..preparation.fitting import cropper
 from ..preparation.levels import Level
+from ..preparation.picture_steps import (
+    AREA,
+    EXACT,
+    LONGEST,
+    SHORTEST,
+    TRAINED,
+    FileChange,
+    PictureSteps,
+    box_from,
+    change_of,
+)
 from .common import (
     Progress,
     add_bucket_options,
@@ -32,8 +40,6 @@ from .common import (
     some,
 )
 
-FileChange = Callable[[Image.Image, Path], Image.Image]
-SIZES = ("longest", "shortest", "area", "exact", "trained")
 ALL_FORMATS = (SAME, *pixels.FORMATS)
 
 
@@ -50,19 +56,21 @@ def _resize(words: Sequence[str]) -> int:
     size.add_argument("--area", metavar="WIDTH,HEIGHT", help="reduce to about as many pixels in all")
     size.add_argument("--exact", metavar="WIDTH,HEIGHT", help="cover this size and crop the middle")
     size.add_argument("--trained", action="store_true", help="as training will do it; with the options of sizes below")
-    parser.add_argument("--crop", metavar="LEFT,TOP,RIGHT,BOTTOM", help="first take this part, in pixels")
+    parser.add_argument("--crop", default="", metavar="LEFT,TOP,RIGHT,BOTTOM", help="first take this part, in pixels")
     parser.add_argument("--enlarge", action="store_true", help="also enlarge what is smaller")
     _add_alpha_options(parser)
     add_bucket_options(parser)
     chosen = parser.parse_args(words)
-    steps = [*_crop_steps(chosen), *_alpha_steps(chosen), _size_step(chosen)]
-    return _copy(chosen, level_of(chosen.folder), _one_after_the_other(steps), "resized pictures")
+    steps = PictureSteps(
+        box=box_from(chosen.crop, "--crop"), alpha=chosen.alpha, enlarges=chosen.enlarge, **_sized(chosen)
+    )
+    return _copy(chosen, level_of(chosen.folder), change_of(steps), "resized pictures")
 
 
 def _mask(words: Sequence[str]) -> int:
     parser = _parser("mask", "Clean transparency, bring it back from masks, or make masks for masked loss.")
     parser.add_argument(
-        "--clean", type=int, metavar="ALPHA", help="no half-transparent rims: from ALPHA on all is there"
+        "--clean", type=int, default=0, metavar="ALPHA", help="no half-transparent rims: from ALPHA on all is there"
     )
     parser.add_argument(
         "--from-masks", metavar="FOLDER", help="alpha from mask pictures of the same names, white is there"
@@ -74,12 +82,20 @@ def _mask(words: Sequence[str]) -> int:
     _add_alpha_options(parser)
     parser.epilog = "`data mask --model MODEL --help`: cut-outs and masks by a segmentation model."
     chosen = parser.parse_args(words)
-    steps = _mask_steps(chosen)
-    if not steps:
+    steps = PictureSteps(
+        masks=resolve_user_path(chosen.from_masks, "folder", where="--from-masks") if chosen.from_masks else None,
+        threshold=chosen.clean,
+        grow=chosen.grow,
+        soften=chosen.soften,
+        as_mask=chosen.to_masks,
+        inverted=chosen.invert,
+        alpha=chosen.alpha,
+    )
+    if steps.is_nothing:
         raise UsageError(where="data mask", what="Nothing to do.", fix="Add --clean 128, --to-masks or --alpha white.")
     title = "masks" if chosen.to_masks else "pictures with cleaned transparency"
     chosen.no_captions |= chosen.to_masks
-    return _copy(chosen, level_of(chosen.folder), _one_after_the_other(steps), title)
+    return _copy(chosen, level_of(chosen.folder), change_of(steps), title)
 
 
 def _condition(words: Sequence[str]) -> int:
@@ -141,87 +157,17 @@ def _add_alpha_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _crop_steps(chosen: argparse.Namespace) -> list[FileChange]:
-    if not chosen.crop:
-        return []
-    try:
-        left, top, right, bottom = (int(part) for part in chosen.crop.split(","))
-    except ValueError as error:
-        raise UsageError(
-            where=f"--crop {chosen.crop}", what="These are not four whole numbers.", fix="--crop 0,0,512,512"
-        ) from error
-    return [alone(lambda image: pixels.boxed(image, (left, top, right, bottom)))]
-
-
-def _alpha_steps(chosen: argparse.Namespace) -> list[FileChange]:
-    if chosen.alpha == pixels.KEEP:
-        return []
-    if chosen.alpha == pixels.OPAQUE:
-        return [alone(pixels.opaque)]
-    color = pixels.colour(chosen.alpha, "--alpha")
-    return [alone(lambda image: pixels.flattened(image, color))]
-
-
-def _size_step(chosen: argparse.Namespace) -> FileChange:
-    enlarges = chosen.enlarge
-    for name in ("longest", "shortest"):
+def _sized(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of sizes say, as `PictureSteps` has it."""
+    for name in (LONGEST, SHORTEST):
         side = getattr(chosen, name)
-        if side is not None and side < 1:
-            raise UsageError(where=f"--{name} {side}", what="A side has at least 1 pixel.")
-    if chosen.longest:
-        return alone(lambda one: pixels.resized(one, pixels.longest_side(one.size, chosen.longest, enlarges=enlarges)))
-    if chosen.shortest:
-        return alone(
-            lambda one: pixels.resized(one, pixels.shortest_side(one.size, chosen.shortest, enlarges=enlarges))
-        )
-    if chosen.area:
-        width, height = size_from(chosen.area, "--area")
-        return alone(lambda one: pixels.resized(one, pixels.area(one.size, width * height, enlarges=enlarges)))
-    if chosen.exact:
-        size = size_from(chosen.exact, "--exact")
-        return alone(lambda one: pixels.exactly(one, size))
-    if chosen.trained:
-        plan = plan_of(chosen)
-        if plan is None:
-            raise UsageError(
-                where="--trained", what="It needs the resolution of the training.", fix="--resolution 1024"
-            )
-        crop = cropper(plan)
-        return alone(lambda one: pixels.as_trained(one, crop(one.size)))
-    return alone(lambda one: one)
-
-
-def _mask_steps(chosen: argparse.Namespace) -> list[FileChange]:
-    steps: list[FileChange] = []
-    if chosen.from_masks:
-        steps.append(_restoring(resolve_user_path(chosen.from_masks, "folder", where="--from-masks")))
-    if chosen.clean is not None:
-        steps.append(alone(lambda image: masks.clean_rims(image, chosen.clean)))
-    if chosen.grow or chosen.soften:
-        steps.append(alone(lambda image: _reshaped(image, chosen.grow, chosen.soften)))
-    if chosen.to_masks:
-        return [*steps, alone(lambda image: masks.mask_picture(image, inverted=chosen.invert))]
-    return [*steps, *_alpha_steps(chosen)]
-
-
-def _restoring(folder: Path) -> FileChange:
-    by_name = masks.masks_in(folder)
-    return lambda image, picture: masks.restored(image, open_upright(str(masks.mask_for(picture, by_name))))
-
-
-def _reshaped(image: Image.Image, grow: int, soften: float) -> Image.Image:
-    if not pixels.has_alpha(image):
-        return image
-    return masks.with_alpha(image, masks.softened(masks.grown(image.getchannel("A"), grow), soften))
-
-
-def _one_after_the_other(steps: Sequence[FileChange]) -> FileChange:
-    def change(image: Image.Image, picture: Path) -> Image.Image:
-        for step in steps:
-            image = step(image, picture)
-        return image
-
-    return change
+        if side is not None:
+            return {"size": name, "size_wh": (side, side)}
+    for name in (AREA, EXACT):
+        text = getattr(chosen, name)
+        if text:
+            return {"size": name, "size_wh": size_from(text, f"--{name}")}
+    return {"size": TRAINED, "plan": plan_of(chosen)} if chosen.trained else {}
 
 
 def _copy(chosen: argparse.Namespace, level: Level, change: FileChange, title: str) -> int:

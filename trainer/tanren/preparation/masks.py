@@ -27,12 +27,31 @@ def clean_rims(image: Image.Image, threshold: int) -> Image.Image:
     Raises:
         UsageError: no such threshold.
     """
-    if not 1 <= threshold <= 255:
-        raise UsageError(where=f"threshold {threshold}", what="Alpha goes from 0 to 255.", fix="Try 128.")
+    check_threshold(threshold)
     if not has_alpha(image):
         return image
     alpha = image.getchannel("A").point([255 if value >= threshold else 0 for value in range(256)])
     return with_alpha(image, alpha)
+
+
+def check_threshold(threshold: int) -> None:
+    """Refuse what is no alpha from which something is there.
+
+    Raises:
+        UsageError: it is not within 1..255.
+    """
+    if not 1 <= threshold <= 255:
+        raise UsageError(where=f"threshold {threshold}", what="Alpha goes from 0 to 255.", fix="Try 128.")
+
+
+def check_growth(pixels: int) -> None:
+    """Refuse to let a mask grow or shrink farther than any rim reaches.
+
+    Raises:
+        UsageError: it is more than LARGEST_GROWTH.
+    """
+    if abs(pixels) > LARGEST_GROWTH:
+        raise UsageError(where=f"grow {pixels}", what=f"At most {LARGEST_GROWTH} pixels.", fix="Try 2 or -2.")
 
 
 def grown(alpha: Image.Image, pixels: int) -> Image.Image:
@@ -41,8 +60,7 @@ def grown(alpha: Image.Image, pixels: int) -> Image.Image:
     Raises:
         UsageError: farther than any rim reaches.
     """
-    if abs(pixels) > LARGEST_GROWTH:
-        raise UsageError(where=f"grow {pixels}", what=f"At most {LARGEST_GROWTH} pixels.", fix="Try 2 or -2.")
+    check_growth(pixels)
     step = ImageFilter.MaxFilter(3) if pixels > 0 else ImageFilter.MinFilter(3)
     for _ in range(abs(pixels)):
         alpha = alpha.filter(step)
@@ -52,6 +70,13 @@ def grown(alpha: Image.Image, pixels: int) -> Image.Image:
 def softened(alpha: Image.Image, radius: float) -> Image.Image:
     """A mask with soft rims."""
     return alpha.filter(ImageFilter.GaussianBlur(radius)) if radius > 0 else alpha
+
+
+def reshaped(image: Image.Image, grow: int, soften: float) -> Image.Image:
+    """The picture with its alpha grown and softened; without alpha it stays as it is."""
+    if not has_alpha(image):
+        return image
+    return with_alpha(image, softened(grown(image.getchannel("A"), grow), soften))
 
 
 def with_alpha(image: Image.Image, alpha: Image.Image) -> Image.Image:

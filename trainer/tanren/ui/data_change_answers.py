@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +15,15 @@ from typing import Any, cast
 from ..errors import BusyError, DataError, UsageError
 from ..preparation.caption_edit import PictureCaption, captions_of
 from ..preparation.caption_files import encoded
-from ..preparation.facts import caption_facts
+from ..preparation.facts import PictureFacts, caption_facts
 from ..preparation.journal import Journal
 from ..preparation.journal_log import FORGOTTEN, RUNNING, STOPPED, UNDONE, Operation
 from ..preparation.journal_room import RULE
 from . import data_told
 from .answers import Desk, problem
 from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
+from .data_choice import flags_of
+from .data_folder import DataFolder
 from .data_tool import Prepared, Request, Sampled, Tool, checked_values
 from .data_tools import all_groups, tool_named
 from .data_work import Work, Workbench
@@ -87,8 +89,8 @@ def sample(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     # Where copies will go is often filled in last, and does not matter for how they look.
     values = {**given, "out": given.get("out") or "…"} if isinstance(given, dict) else {}
     tool, prepared = _prepared(desk, {**query, "values": values})
-    _, rows = chosen_rows(desk, query)
-    usable = next((Path(row.path) for row in rows if not row.fault), None)
+    found, rows = chosen_rows(desk, query)
+    usable = _shown_on(rows, found, tool, str(query.get("path") or ""))
     if usable is None or not tool.has_sample:
         return {"said": words("There is no picture to show it on.")}
     image = cast(Sampled, prepared).sample(usable)
@@ -97,6 +99,19 @@ def sample(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     image.save(file, "PNG")
     after = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
     return {"path": str(usable), "after": after}
+
+
+def _shown_on(rows: Sequence[PictureFacts], found: DataFolder, tool: Tool, wanted: str) -> Path | None:
+    """The picture that is open, else the first that has what the tool is about, else the first of all."""
+    usable = [row for row in rows if not row.fault]
+    tests: list[Callable[[PictureFacts], bool]] = [lambda row: row.path == wanted]
+    if tool.shows:
+        tests.append(lambda row: tool.shows in flags_of(row, found))
+    for test in (*tests, lambda row: True):
+        best = next((row for row in usable if test(row)), None)
+        if best is not None:
+            return Path(best.path)
+    return None
 
 
 def apply(desk: Desk, body: Body) -> dict[str, Any]:
@@ -181,6 +196,7 @@ def _prepared(desk: Desk, body: Body) -> tuple[Tool, Prepared]:
         level=found.level,
         pictures=pictures,
         values=values,
+        plan=found.view.plan(),
         data=desk.surroundings.data_dir,
         roots=desk.surroundings.policy().roots,
         python=desk.setup.python() if desk.setup is not None else Path(sys.executable),

@@ -14,7 +14,7 @@ from ..data.buckets import Size
 from ..errors import UserError
 from ..options.dataset_plan import DatasetPlan
 from ..preparation.facts import PictureFacts
-from ..preparation.fitting import Crop, cropper
+from ..preparation.fitting import cropper
 from ..preparation.index import PictureIndex, Wanted
 from ..preparation.levels import Level, understand
 from ..preparation.overview import Overview, Questions, Survey, cache_folder
@@ -47,15 +47,11 @@ class View:
     steps: int = 64
     trigger: str = ""
 
-    def crop(self) -> Callable[[Size], Crop]:
-        """The way of each picture to its bucket.
-
-        Raises:
-            UsageError: the sizes do not fit each other.
-        """
+    def plan(self) -> DatasetPlan:
+        """Resolution and buckets, as a dataset file would have them."""
         # The trainer's own limits, as far as they can enclose the resolution.
         least, longest = min(256, *self.resolution_wh), max(1024, *self.resolution_wh)
-        plan = DatasetPlan(
+        return DatasetPlan(
             subsets=(),
             resolution_wh=self.resolution_wh,
             enable_bucket=self.enable_bucket,
@@ -64,19 +60,16 @@ class View:
             bucket_reso_steps=self.steps,
             bucket_no_upscale=self.no_upscale,
         )
-        return cropper(plan)
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far the reading is.
 
-        Args:
-            phase: Answer = TypeVar("Answer")
-
-    LISTING, DECODING, DONE or FAILED.
-            done, total: pictures of the phase.
-            problem: why it failed.
+    Args:
+        phase: LISTING, DECODING, DONE or FAILED.
+        done, total: pictures of the phase.
+        problem: why it failed.
     """
 
     phase: str
@@ -96,7 +89,7 @@ class DataFolder:
 
     def __init__(self, folder: Path, view: View, data: Path) -> None:
         self.folder, self.view = folder, view
-        self.crop = view.crop()
+        self.crop = cropper(view.plan())
         self.level: Level = understand(folder)
         self.overview: Overview = Overview(self.level)
         self.rows: list[PictureFacts] = []

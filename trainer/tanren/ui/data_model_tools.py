@@ -20,7 +20,8 @@ from ..paths import PathPolicy, package_folder, resolve_user_path
 from ..preparation.journal import Journal
 from ..preparation.levels import DEEPER, PARENT
 from ..preparation.tags import APPEND, FILL, REPLACE
-from .data_picture_tools import CAPTIONS, OUT, new_folder
+from .data_picture_tools import CAPTIONS, OUT
+from .data_prepared import new_folder
 from .data_tool import CHOICE, FLAG, FOLDER, NUMBER, SLIDER, Field, Group, Request, Shown, Tool
 from .data_work import Work
 from .words import Text, text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any, Protocol
 from PIL import Image
 
 from ..errors import UsageError
+from ..options.dataset_plan import DatasetPlan
 from ..preparation.journal import Journal
 from ..preparation.levels import Level
 from .data_work import Work
 from .words import Text, Words
 
 TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER, SLIDER = "text", "lines", "number", "flag", "choice", "folder", "slider"
+COLOUR = "colour"
 LONGEST_VALUE = 20_000
 
 
@@ -26,12 +29,13 @@ class Field:
     Args:
         name: of the value.
         label: in English.
-        kind: TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER or SLIDER.
+        kind: TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER, SLIDER or COLOUR (as `#rrggbb`).
         value: what stands there at first.
         choices: for CHOICE, value and label each.
         help: one sentence.
         minimum, maximum, step: for numbers.
         is_required: an empty text is refused.
+        is_more: it stands behind "More settings".
     """
 
     name: str
@@ -44,6 +48,7 @@ class Field:
     maximum: float | None = None
     step: float | None = None
     is_required: bool = False
+    is_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Request:
         level: the folder as it is understood.
         pictures: files the page shows; only these are meant.
         values: the answers to the tool's questions.
+        plan: resolution and buckets that the page shows.
+        suffix: of captions, when one was chosen.
         data: our data folder.
         roots: files outside of these must not be read or written; None: any.
         python: of the trainer's environment; None where that is not ready.
@@ -71,7 +78,9 @@ class Request:
     level: Level
     pictures: Sequence[Path]
     values: Mapping[str, Any]
+    plan: DatasetPlan
     data: Path
+    suffix: str | None = None
     roots: tuple[Path, ...] | None = None
     python: Path | None = None
 
@@ -114,6 +123,7 @@ class Tool:
         ask: a question before it is done; empty for none.
         has_preview: what would change can be shown before.
         has_sample: what it makes of one picture can be shown; `Sampled` is what it prepares then.
+        shows: mark (data_choice.py) of the pictures on which it is shown best; empty for any.
         only_shows: it changes nothing at all.
     """
 
@@ -127,6 +137,7 @@ class Tool:
     ask: str = ""
     has_preview: bool = True
     has_sample: bool = False
+    shows: str = ""
     only_shows: bool = False
 
     def told(self, words: Words) -> dict[str, Any]:
@@ -178,6 +189,8 @@ def _checked(field: Field, value: Any) -> Any:
         raise UsageError(where=where, what=f"The text is longer than {LONGEST_VALUE} characters.")
     if field.is_required and not text.strip():
         raise UsageError(where=where, what="This is empty.", fix="Fill it in.")
+    if field.kind == COLOUR and not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise UsageError(where=where, what=f"{text!r} is no colour.", fix="Write a colour as #8090a0.")
     if field.kind == CHOICE and text not in {key for key, _ in field.choices}:
         raise UsageError(where=where, what=f"{text!r} is not one of the choices.")
     return text
@@ -194,4 +207,5 @@ def _field_told(field: Field, words: Words) -> dict[str, Any]:
         "minimum": field.minimum,
         "maximum": field.maximum,
         "step": field.step,
+        "is_more": field.is_more,
     }

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from . import data_caption_tools, data_model_tools, data_picture_tools
+from . import data_caption_tools, data_model_tools, data_picture_tools, data_ready_tools
 from .data_tool import Group, Tool
 
 
 def all_groups() -> tuple[Group, ...]:
     """As the page shows them."""
-    return (*data_caption_tools.groups(), *data_model_tools.groups(), *data_picture_tools.groups())
+    return (
+        *data_caption_tools.groups(),
+        *data_model_tools.groups(),
+        *data_picture_tools.groups(),
+        *data_ready_tools.groups(),
+    )
 
 
 def tool_named(name: str) -> Tool:
