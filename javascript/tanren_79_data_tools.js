@@ -118,7 +118,8 @@
       const buttons = el("div", { class: "tn-buttons" }, look || null, tool.only_shows ? null : this.go);
       const form = el("form", { on: { submit: (event) => (event.preventDefault(), tool.only_shows ? this.preview() : this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), further.length ? more(further) : null, this.counted, buttons);
       this.sample = el("div", { class: "tn-tool-sample" });
-      this.root = el("div", { class: "tn-card", data: { form: tool.name } }, el("h3", { tabindex: "-1" }, tool.title), el("p", { class: "tn-soft" }, tool.about), form, this.sample, this.outcome);
+      const needs = tool.needs ? tanren.data.makeNeeds(tool.needs).root : null;
+      this.root = el("div", { class: "tn-card", data: { form: tool.name } }, el("h3", { tabindex: "-1" }, tool.title), el("p", { class: "tn-soft" }, tool.about), needs, form, this.sample, this.outcome);
       this.go.disabled = !tanren.mayWrite();
       this.changed();
     }

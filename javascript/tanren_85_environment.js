@@ -164,14 +164,14 @@
   }
 
   /** How far a set-up is, as a progress bar counts: bytes while it downloads, packages while it installs. */
-  function counted({ progress }) {
+  const counted = (tanren.setUpCounted = function ({ progress }) {
     if (!progress) return { done: null, total: null };
     if (progress.phase === "download") return { done: progress.bytes, total: progress.expected };
     return { done: progress.done, total: progress.total };
-  }
+  });
 
   /** What a set-up would do, before anything happens. */
-  function planText({ plan, folder }) {
+  const planText = (tanren.setUpPlan = function ({ plan, folder }) {
     if (!plan) return folder ? t("Folder: {folder}", { folder }) : "";
     const sentences = [
       t("Up to {download} are downloaded and {disk} are used on the disk, in {folder}.", {
@@ -183,5 +183,5 @@
     if (Number.isFinite(plan.free)) sentences.push(t("{free} are free there.", { free: tanren.bytes(plan.free) }));
     if (plan.torch) sentences.push(t("PyTorch for {build}: {because}.", { build: plan.torch, because: t(plan.because || "") }));
     return sentences.join(" ");
-  }
+  });
 })();

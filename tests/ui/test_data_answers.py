@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import time
@@ -25,6 +26,7 @@ from tanren.ui.answers import Desk
 from tanren.ui.data_answers import folders_of
 from tanren.ui.data_tools import all_groups
 from tanren.ui.data_work import Workbench
+from tanren.ui.environment_job import TrainerSetup
 from tanren.ui.guard import Guard
 from tanren.ui.host_standalone import Standalone
 from tanren.ui.static_files import StaticFiles
@@ -92,10 +94,10 @@ def opened(tmp_path, folder, monkeypatch):
     bench = Workbench()
     monkeypatch.setattr(data_change_answers, "workbench", lambda: bench)
 
-    def open_page(access=None, data="data"):
+    def open_page(access=None, data="data", setup=None):
         folders_of.cache_clear()
         around = Standalone(tmp_path / data)
-        desk = Desk(around, Shelf(around.data_dir), Guard(access or around.access))
+        desk = Desk(around, Shelf(around.data_dir), Guard(access or around.access), setup=setup)
         app = Starlette()
         routes.install(app, desk, StaticFiles({}))
         return Page(TestClient(app, base_url="http://127.0.0.1"), folder)
@@ -325,6 +327,27 @@ def test_odd_requests_are_refused_with_a_sentence(looked, tool, values, what):
 
     assert answer.status_code in (400, 422)
     assert answer.json()["problem"]["what"].startswith(what)
+
+
+def test_captions_are_changed_also_while_there_is_no_environment_and_tools_that_need_one_say_so(
+    opened, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TANREN_VENV", str(tmp_path / "no environment"))
+    page = opened(setup=TrainerSetup(Standalone(tmp_path / "data")))
+    page.whole()
+
+    assert page.do("same", text="a girl", mode="fill")["said"] == "1 caption was written."
+    needs = page.told("needs")
+    assert (needs["lacks"], needs["environment"]["state"]) == (["trainer", "tagging"], "missing")
+    refused = page.send("apply", tool="tag", values={"model": "a/b"})
+    assert refused.json()["problem"]["what"] == "The trainer's environment is not there yet."
+
+
+def test_where_the_page_runs_in_the_trainers_environment_only_onnxruntime_can_be_missing(looked):
+    needs = looked.told("needs")
+
+    assert needs["lacks"] == ([] if importlib.util.find_spec("onnxruntime") else ["tagging"])
+    assert needs["command"].endswith('" -m pip install onnxruntime')
 
 
 def test_pictures_come_small_and_upright_and_only_pictures_come(page, folder):

@@ -14,17 +14,20 @@ from pathlib import Path
 import pytest
 from small_wheels import serving, write_wheel
 from tanren.environment import Environment
-from tanren.errors import BusyError, EnvironmentProblem
+from tanren.errors import BusyError, EnvironmentProblem, UsageError
 from tanren.jobs.ending import processes_of
+from tanren.jobs.shelf import Shelf
 from tanren.locks import Lock
 from tanren.pins import read_pins
+from tanren.ui import data_needs
 from tanren.ui.access import Access
+from tanren.ui.answers import Desk
 from tanren.ui.environment_job import TrainerSetup
-from tanren.ui.guard import Refused
+from tanren.ui.guard import Guard, Refused
 from tanren.ui.host_standalone import Standalone
 
 ROOT = Path(__file__).parents[2]
-PINS = "# [trainer]\ntiny-one==1.0\ntiny-two==1.0\n\n# [needed by these]\n"
+PINS = "# [trainer]\ntiny-one==1.0\ntiny-two==1.0\n\n# [tagging]\nonnxruntime==1.0\n\n# [needed by these]\n"
 PUBLIC = Access(is_public=True, why="--listen is set", opt_in="Start the WebUI with --tanren-allow-remote.")
 
 
@@ -40,6 +43,7 @@ def checkout(tmp_path_factory):
     wheels.mkdir()
     write_wheel(wheels, "tiny-one", "1.0", size=600_000)
     write_wheel(wheels, "tiny-two", "1.0")
+    write_wheel(wheels, "onnxruntime", "1.0")
     return root
 
 
@@ -209,3 +213,32 @@ def test_a_python_is_needed_to_begin_with(setup, monkeypatch):
     assert status["plan"] is None
     assert status["problem"]["what"] == "No Python was found that the trainer's environment can be made with."
     assert "python.org" in status["problem"]["fix"]
+
+
+def test_further_packages_are_added_from_the_tab_of_pictures_whether_there_is_an_environment_or_not(
+    setup, index, checkout, tmp_path
+):
+    index.goes_on.set()
+    around = Standalone(tmp_path / "data")
+    desk = Desk(around, Shelf(around.data_dir), Guard(around.access), setup=setup)
+    assert (data_needs.needs(desk)["lacks"], data_needs.needs(desk)["can_install"]) == (["trainer", "tagging"], True)
+    assert data_needs.trainer_python(desk) is None
+    setup.setup()
+    wait_until(setup, at_rest)
+    assert data_needs.needs(desk)["lacks"] == ["tagging"]
+
+    with hidden(checkout / "wheels" / "onnxruntime-1.0-py3-none-any.whl"):
+        data_needs.change(desk, {"action": "install"})
+        status = wait_until(setup, at_rest)
+    # The trainer stays as it was; the page says what did not work.
+    assert (status["state"], setup.python().is_file()) == ("ready", True)
+    assert status["problem"]["what"].startswith("The set-up did not come to its end: ")
+    assert data_needs.needs(desk)["lacks"] == ["tagging"]
+
+    assert data_needs.change(desk, {"action": "install"})["environment"]["busy"]
+    status = wait_until(setup, at_rest)
+    assert (status["state"], status["problem"], data_needs.needs(desk)["lacks"]) == ("ready", None, [])
+    # A later update of the trainer keeps them.
+    assert setup.has("tagging")
+    with pytest.raises(UsageError, match="There is no such action"):
+        data_needs.change(desk, {"action": "burn"})

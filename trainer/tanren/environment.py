@@ -107,6 +107,12 @@ def packages_folder(environment: Environment) -> Path:
     return found[0] if found else environment.folder / "lib" / "site-packages"
 
 
+def installed_names(environment: Environment) -> list[str]:
+    """All packages in it, as their dist-info folders spell them."""
+    folders = packages_folder(environment).glob("*.dist-info")
+    return [folder.name.removesuffix(".dist-info").rpartition("-")[0] for folder in folders]
+
+
 def installed_versions(environment: Environment, names: Iterable[str]) -> dict[str, str]:
     """Versions found for these packages, under the spelling their dist-info folders have."""
     wanted = {canonical(name) for name in names}

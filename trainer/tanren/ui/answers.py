@@ -50,6 +50,12 @@ class Setup(Protocol):
         """End a set-up that runs."""
 
     def python(self) -> Path:
+    def add(self, section: str) -> None:
+        """Begin to install a further section of the pin file."""
+
+    def has(self, section: str) -> bool:
+        """Whether its packages are there."""
+
         """The interpreter to start a trainer with."""
 
 

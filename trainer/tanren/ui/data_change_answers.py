@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -24,6 +23,7 @@ from .answers import Desk, problem
 from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
 from .data_choice import flags_of
 from .data_folder import DataFolder
+from .data_needs import trainer_python
 from .data_tool import Prepared, Request, Sampled, Tool, checked_values
 from .data_tools import all_groups, tool_named
 from .data_work import Work, Workbench
@@ -199,7 +199,7 @@ def _prepared(desk: Desk, body: Body) -> tuple[Tool, Prepared]:
         plan=found.view.plan(),
         data=desk.surroundings.data_dir,
         roots=desk.surroundings.policy().roots,
-        python=desk.setup.python() if desk.setup is not None else Path(sys.executable),
+        python=trainer_python(desk),
     )
     return tool, tool.prepare(request)
 

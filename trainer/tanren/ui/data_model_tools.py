@@ -20,6 +20,7 @@ from ..paths import PathPolicy, package_folder, resolve_user_path
 from ..preparation.journal import Journal
 from ..preparation.levels import DEEPER, PARENT
 from ..preparation.tags import APPEND, FILL, REPLACE
+from .data_needs import TAGGING, TRAINER
 from .data_picture_tools import CAPTIONS, OUT
 from .data_prepared import new_folder
 from .data_tool import CHOICE, FLAG, FOLDER, NUMBER, SLIDER, Field, Group, Request, Shown, Tool
@@ -281,6 +282,7 @@ TAG = Tool(
     _run("tag", _tag),
     scope="folder",
     has_preview=False,
+    needs=TAGGING,
 )
 DESCRIBE = Tool(
     "describe",
@@ -299,6 +301,7 @@ DESCRIBE = Tool(
     _run("describe", _describe),
     scope="folder",
     has_preview=False,
+    needs=TRAINER,
 )
 ONNX = "A file of an ONNX model."
 CUT_OUT = Tool(
@@ -320,6 +323,7 @@ CUT_OUT = Tool(
     _run("mask", _cut_out),
     scope="folder",
     has_preview=False,
+    needs=TAGGING,
 )
 DEPTH = Tool(
     "depth",
@@ -329,6 +333,7 @@ DEPTH = Tool(
     _run("condition", lambda request: [*_out(request), *_model(request)]),
     scope="folder",
     has_preview=False,
+    needs=TAGGING,
 )
 FACES = Tool(
     "faces",
@@ -344,6 +349,7 @@ FACES = Tool(
     _run("faces", _faces),
     scope="folder",
     has_preview=False,
+    needs=TAGGING,
 )
 CLASS = Tool(
     "class",
@@ -364,4 +370,5 @@ CLASS = Tool(
     _run("regularize", _class_pictures, of_folder=False),
     scope="folder",
     has_preview=False,
+    needs=TRAINER,
 )

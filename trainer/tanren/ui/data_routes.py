@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from . import data_answers, data_change_answers
 from .answers import Desk
+from .data_needs import change, needs
 
 Answer = Callable[[Desk, Request, dict[str, Any]], Any]
 # The address of a picture names its version, so a browser may keep it.
@@ -44,6 +45,8 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "data/sample", _asked(data_change_answers.sample)),
     ("GET", "data/work", _asked(data_change_answers.work_state)),
     ("GET", "data/history", _asked(data_change_answers.history)),
+    ("GET", "data/needs", _asked(lambda desk, query: needs(desk))),
+    ("POST", "data/needs", _sent(change)),
     ("POST", "data/caption", _sent(data_change_answers.save_caption)),
     ("POST", "data/preview", _sent(data_change_answers.preview)),
     ("POST", "data/apply", _sent(data_change_answers.apply)),

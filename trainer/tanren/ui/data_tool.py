@@ -125,6 +125,7 @@ class Tool:
         has_sample: what it makes of one picture can be shown; `Sampled` is what it prepares then.
         shows: mark (data_choice.py) of the pictures on which it is shown best; empty for any.
         only_shows: it changes nothing at all.
+        needs: TRAINER, TAGGING or nothing (data_needs.py): what has to be installed for it.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Tool:
     has_sample: bool = False
     shows: str = ""
     only_shows: bool = False
+    needs: str = ""
 
     def told(self, words: Words) -> dict[str, Any]:
         """For the page."""
@@ -152,6 +154,7 @@ class Tool:
             "has_preview": self.has_preview,
             "has_sample": self.has_sample,
             "only_shows": self.only_shows,
+            "needs": self.needs,
             "fields": [_field_told(field, words) for field in self.fields],
         }
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import check_free_space, free_bytes
-from ..environment import LOG, Environment, Status, managed_environment, status
+from ..environment import LOG, Environment, Status, installed_names, managed_environment, status
 from ..environment_setup import SIZES, SetupPlan, plan_setup
 from ..errors import BusyError, EnvironmentProblem, UserError
 from ..interpreters import find_interpreter
 from ..jobs.terminal_text import read_terminal
 from ..masking import mask, secrets_of_environment
 from ..paths import package_folder
-from ..pins import read_pins
+from ..pins import TRAINER, canonical, read_pins
 from . import setup_process
 from .given_environment import Given, look_at
 from .guard import Guard
@@ -95,9 +95,11 @@ class TrainerSetup:
         if setup_process.is_running(environment):
             return self._shown_at_work(environment)
         now = status(environment, self._pins)
-        if now.state == "ready":
+        if now.state == "ready" and not self._lacks_addition(environment):
             return self._shown(environment, now.state)
         lines = self._lines(environment)
+        if now.state == "ready":
+            return self._shown(environment, now.state, lines=lines, problem=self._failure(environment, lines))
         shown = {"problem": self._failure(environment, lines), **self._offer(environment, now)}
         return self._shown(environment, now.state, now.why, lines=lines, **shown)
 
@@ -110,6 +112,17 @@ class TrainerSetup:
         """Begin to make it anew."""
         self._start("repair")
 
+    def add(self, section: str) -> None:
+        """Begin to install a further section of the pin file; makes the environment first where there is none."""
+        if self.status()["state"] != "ready" or not self.has(section):
+            self._start("setup", section)
+
+    def has(self, section: str) -> bool:
+        """Whether the packages of a section of the pin file are there, in whatever build and by whomever installed."""
+        found = {canonical(name) for name in installed_names(self._environment())}
+        wanted = map(canonical, self._pins.names([section]))
+        return all(any(name == one or name.startswith(f"{one}-") for name in found) for one in wanted)
+
     def cancel(self) -> None:
         """End a set-up that runs, with everything it started; does nothing when none does."""
         self._check_may_write()
@@ -118,11 +131,12 @@ class TrainerSetup:
             if setup_process.is_running(environment):
                 setup_process.cancel(environment)
 
-    def _start(self, action: str) -> None:
+    def _start(self, action: str, section: str = "") -> None:
         self._check_may_write()
         environment = self._environment()
         self._check_is_ours(environment)
-        if Path(sys.prefix).resolve() == environment.folder.resolve():
+        is_addition = bool(section) and status(environment, self._pins).state == "ready"
+        if Path(sys.prefix).resolve() == environment.folder.resolve() and not is_addition:
             raise BusyError(
                 where=str(environment.folder),
                 what="This page itself runs in that environment.",
@@ -132,11 +146,13 @@ class TrainerSetup:
             if setup_process.is_running(environment):
                 return
             python = find_interpreter()
-            plan = plan_setup(environment, self._pins, repair=action == "repair")
+            sections = (TRAINER, section) if section else (TRAINER,)
+            plan = plan_setup(environment, self._pins, sections, repair=action == "repair")
             check_free_space(environment.folder, int(sum(plan.sizes)), what="The trainer's environment")
             words = [str(python), "-u", str(self._root / "launch.py"), "--yes", "setup"]
             words += ["--repair"] if action == "repair" else []
-            self._child = setup_process.start(environment, words, action)
+            words += ["--with", section] if section else []
+            self._child = setup_process.start(environment, words, action, section)
 
     def _environment(self) -> Environment:
         # On a server that others can reach, its settings page is theirs too; what runs here is not for them to choose.
@@ -204,6 +220,12 @@ class TrainerSetup:
     def _lines(self, environment: Environment) -> list[str]:
         found = read_terminal(environment.folder / LOG, 0)
         return mask(found.text + found.unfinished, secrets_of_environment()).splitlines()
+
+    def _lacks_addition(self, environment: Environment) -> bool:
+        """True when the newest set-up should have added packages that are not there."""
+        record = setup_process.last_record(environment)
+        section = str(record.get("section") or "")
+        return section in self._pins.sections and not record.get("cancelled") and not self.has(section)
 
     def _failure(self, environment: Environment, lines: list[str]) -> dict[str, Any] | None:
         """Why the newest set-up of this page did not come to its end; None when there was none, or it was cancelled."""

@@ -36,13 +36,14 @@ LOOK_SECONDS = 0.1
 WINDOWS_FLAGS = 0x00000200 | 0x08000000
 
 
-def start(environment: Environment, command: Sequence[str], action: str) -> subprocess.Popen[bytes]:
+def start(environment: Environment, command: Sequence[str], action: str, section: str = "") -> subprocess.Popen[bytes]:
     """Start a set-up; its log begins anew.
 
     Args:
         environment: whose folder the record and the log go to; made when missing.
         command: the whole command line.
         action: "setup" or "repair", for the record.
+        section: of the pin file, when packages are added; for the record, too.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -60,7 +61,7 @@ def start(environment: Environment, command: Sequence[str], action: str) -> subp
         process = _detached(command, variables, log, environment.folder)
     identity = identity_of(process.pid)
     record = asdict(identity) if identity else {}
-    write_json(environment.folder / RUN, {"version": 1, "action": action, "nonce": nonce, **record})
+    write_json(environment.folder / RUN, {"version": 1, "action": action, "section": section, "nonce": nonce, **record})
     return process
 
 
