@@ -49,13 +49,13 @@ class Setup(Protocol):
     def cancel(self) -> None:
         """End a set-up that runs."""
 
-    def python(self) -> Path:
     def add(self, section: str) -> None:
         """Begin to install a further section of the pin file."""
 
     def has(self, section: str) -> bool:
         """Whether its packages are there."""
 
+    def python(self) -> Path:
         """The interpreter to start a trainer with."""
 
 
