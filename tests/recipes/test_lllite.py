@@ -12,6 +12,7 @@ from recipes.training import lasting, metadata, same_tensors, tensors
 from small_datasets import noise_picture
 from tanren import plan
 from tanren.entry import main
+from tanren.generate import main as draw
 from tiny_models import tiny_sd
 
 COMMAND = "sdxl_train_control_net_lllite"
@@ -238,6 +239,27 @@ def test_sample_pictures_are_steered_by_their_control_picture(train, data, tmp_p
     assert code == 0
     plain, steered, again = (path.read_bytes() for path in sorted((file.parent / "sample").iterdir()))
     assert plain != steered == again
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_the_saved_file_draws_the_sample_picture_again(train, model, data, tmp_path, precision):
+    control = data / "controls" / "0.png"
+    (tmp_path / "prompts.txt").write_text(f"waves --n dull --w 64 --h 64 --s 4 --d 3 --l 4 --cn {control}", "utf-8")
+    words = [f"--sample_prompts={tmp_path / 'prompts.txt'}", "--sample_every_n_steps=2", "--learning_rate=5e-2"]
+    _, file = train(*words, f"--mixed_precision={precision}")
+    (sample,) = (file.parent / "sample").iterdir()
+
+    def drawn(strength: float) -> bytes:
+        out = tmp_path / f"strength {strength}"
+        words = [f"--ckpt={model}", f"--outdir={out}", "--prompt=waves --n dull --d 3", "--W=64", "--H=64", "--steps=4"]
+        words += ["--scale=4", "--force_scheduler_zero_steps_offset", *(["--bf16"] if precision == "bf16" else [])]
+        words += [f"--control_net_multipliers={strength}"]
+        words += [f"--control_net_lllite_models={file}", f"--guide_image_path={control}"]
+        assert draw("sdxl_gen_img", words) == 0
+        (path,) = out.iterdir()
+        return Image.open(path).tobytes()
+
+    assert drawn(1) == Image.open(sample).tobytes() != drawn(0)
 
 
 def no_control(folder: Path) -> Path:
