@@ -49,7 +49,7 @@
       const copy = file.path ? [tanren.copyButton(t("Copy path"), () => file.path)] : [];
       if (file.exists === false || !tanren.mayWrite()) return copy;
       const usable = tanren.button(t("Use this epoch"), () => use(file), { class: "tn-button tn-small tn-main" });
-      return tanren.isInHost() ? [usable, tryButton(file), ...copy] : [usable, ...copy];
+      return tanren.isInHost() && !isControl(job()) ? [usable, tryButton(file), ...copy] : [usable, ...copy];
     }
 
     function tryButton(file) {
@@ -57,9 +57,10 @@
     }
 
     async function use(file) {
+      if (isControl(job())) return useControl(file);
       const body = await askUse(file, job(), sample());
-      if (!body) return;
-      await perform(async () => {
+      if (!body) return null;
+      return perform(async () => {
         const answer = await tanren.ask(tanren.route("jobs", job().id, "use"), body);
         if (!tanren.isInHost()) {
           tanren.memory.set("lora-folder", body.folder);
@@ -68,6 +69,20 @@
         tanren.refreshLoraLists();
         const asked = { name: answer.name, activation_text: body.activation_text, weight: body.weight };
         return good(t("“{name}” is in the WebUI's list of LoRAs now.", { name: answer.name }), tryButton({ ...file, asked }));
+      });
+    }
+
+    /** A control network goes to ControlNet's folder; prompts do not name it. */
+    async function useControl(file) {
+      const body = await askUseControl(file);
+      if (!body) return null;
+      return perform(async () => {
+        const answer = await tanren.ask(tanren.route("jobs", job().id, "use"), body);
+        if (!tanren.isInHost()) tanren.memory.set("control-folder", body.folder);
+        const next = answer.is_listed
+          ? t("In ControlNet press the button that reads the list again, then choose it as the model, with the preprocessor that makes such control pictures.")
+          : t("A WebUI needs the ControlNet extension for it, ComfyUI the nodes for LLLite.");
+        good(t("It is copied: {path}", { path: answer.path }), el("p", { class: "tn-soft" }, next), tanren.copyButton(t("Copy path"), () => answer.path));
       });
     }
 
@@ -95,6 +110,11 @@
 
     return { root, update };
   };
+
+  /** True for a ControlNet-LLLite. */
+  function isControl(job) {
+    return job.command === "sdxl_train_control_net_lllite";
+  }
 
   function learned(file) {
     const parts = [];
@@ -131,6 +151,21 @@
         activation_text: text.value.trim(),
         weight: Number(weight.value) || USUAL_WEIGHT,
       }),
+    });
+  }
+
+  /** Ask under which name a control network goes to ControlNet; alone, to which folder. */
+  function askUseControl(file) {
+    const name = el("input", { class: "tn-input", value: file.name.replace(/\.[^.]+$/, ""), required: true, maxlength: 120 });
+    const folder = el("input", { class: "tn-input", value: tanren.memory.get("control-folder") || "", required: true, spellcheck: false });
+    const known = tanren.surroundings.control_folder;
+    const about = known ? t("The file is copied into {folder}, where ControlNet looks for its models. Nothing there is overwritten.", { folder: known }) : t("The file is copied. Nothing there is overwritten.");
+    const asked = tanren.isInHost() ? [] : [field(t("Folder of the control networks you use"), folder)];
+    return tanren.askUser({
+      title: t("Use {file}", { file: file.name }),
+      body: [el("p", { class: "tn-soft" }, about), ...asked, field(t("Name of the copy"), name)],
+      yes: t("Copy it there"),
+      read: () => ({ file: file.name, name: name.value.trim(), ...(tanren.isInHost() ? {} : { folder: folder.value.trim() }) }),
     });
   }
 

@@ -81,6 +81,12 @@
     button.click();
   }
 
+  /** Check though no field changed: files that the form names did. */
+  tanren.checkForm = function () {
+    checkedValues = null;
+    scheduleCheck();
+  };
+
   /** Keep what stands in the form, for this browser tab: a page that is opened again is filled with it. */
   function keepDraft(plan) {
     const said = plan.querySelector("[data-draft]");

@@ -15,6 +15,7 @@
     length_unit: "",
     goal: "",
     base_kind: "",
+    control_pictures: "conditioning_data_dir",
     concept_action: "action",
     concept: "target positive",
     concept_plus: "positive",

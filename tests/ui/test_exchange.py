@@ -198,8 +198,8 @@ def test_words_of_a_command_line_that_have_no_place_are_told():
 
 
 def test_a_command_line_of_a_training_that_the_form_does_not_have_is_refused():
-    with pytest.raises(UsageError, match="This form does not have the training of sdxl_train_control_net_lllite"):
-        imported("python sdxl_train_control_net_lllite.py --cond_emb_dim=32 --max_train_steps=10")
+    with pytest.raises(UsageError, match="This form does not have the training of sdxl_gen_img"):
+        imported("python sdxl_gen_img.py --prompt=cat --steps=10")
 
 
 def test_a_config_file_that_mentions_a_command_is_no_command_line():

@@ -54,6 +54,21 @@ ASSEMBLED = {
     "{folder}: {count} pictures have an alpha channel; transparent parts become white: {names}.",
     "{folder}: {count} pictures have captions of several lines, of which only the first counts: {names}.",
 }
+# What is wrong with pairs of pictures and control pictures.
+ASSEMBLED |= {
+    f"{{count}} control {one} another {kind} than the picture: {{names}}."
+    for one in ("picture has", "pictures have")
+    for kind in ("size", "shape")
+}
+ASSEMBLED |= {f"Give each the {kind} of its picture, so that both are cropped alike." for kind in ("size", "shape")}
+ASSEMBLED |= {
+    *("The folder of pictures was not named.", "The folder of control pictures was not named."),
+    "Add the control pictures, or move the pictures to another subset.",
+    "{count} picture has no control picture of the same name: {names}.",
+    "{count} pictures have no control picture of the same name: {names}.",
+    "{count} control picture has no picture of the same name: {names}.",
+    "{count} control pictures have no picture of the same name: {names}.",
+}
 # Short words of the page of LoRA files, each under a longer text, which is no label of the WebUI.
 ASSEMBLED |= {f"fact {key}" for key in facts.TITLES} | {f"facts {group}" for group in (*facts.GROUPS, facts.REST)}
 ASSEMBLED |= {f"field {name}" for name in lora_told.HOST_TITLES}

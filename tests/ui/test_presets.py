@@ -50,6 +50,11 @@ def test_ours_are_in_the_order_of_the_list():
         "built-in/leco-sdxl-16gb",
         "built-in/quick-try-leco",
         *(["built-in/quick-try-leco-sdxl"] if HAS_MICRO_SDXL else []),
+        "built-in/lllite-8gb",
+        "built-in/lllite-12gb",
+        "built-in/lllite-16gb",
+        "built-in/lllite-24gb",
+        *(["built-in/quick-try-lllite"] if HAS_MICRO_SDXL else []),
     ]
 
 
@@ -58,7 +63,8 @@ def test_each_of_ours_says_what_it_is_and_lacks_nothing_but_model_and_pictures(p
     assert preset.problem is None
     assert all((preset.name, preset.description, preset.audience, preset.requires))
     is_concept = COMMANDS[preset.command].reads == "prompts"
-    assert preset.repeats or is_concept or preset.id.startswith("built-in/quick-try")
+    has_pairs = preset.command == "sdxl_train_control_net_lllite"
+    assert preset.repeats or is_concept or has_pairs or preset.id.startswith("built-in/quick-try")
     assert set(preset.options.get("prompts_file", {})) >= ({"resolution", "batch_size"} if is_concept else set())
     problems = Problems()
     contents = ("sample_prompts", "prompts_file")

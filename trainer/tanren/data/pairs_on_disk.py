@@ -12,7 +12,7 @@ from ..formats.picture_header import read_header
 from ..options.dataset_plan import CONTROLLED, MASKED, SubsetPlan
 from .buckets import Size
 from .listing import folded, list_folder, some, stem_of
-from .records import ImageRecord
+from .records import ImageRecord, PairFacts
 
 # Pixels that a side may be off when two pictures of different sizes are said to have the same shape: programs that
 # make them round in their own ways.
@@ -46,13 +46,15 @@ def pair_up(
     subset: SubsetPlan,
     *,
     must_match_size: bool,
+    left_out: Sequence[str],
     problems: Problems,
     roots: Sequence[Path] | None,
-) -> None:
+) -> PairFacts:
     """Set `mask_path` or `control_path` of every record; what is missing, left over or of another size is a problem.
 
     Args:
         subset: of a kind in COMPANIONS.
+        left_out: names of pictures that cannot be used; what belongs to them is not left over.
         must_match_size: with buckets both have exactly the same size, because both are cropped alike.
     """
     companion = COMPANIONS[subset.kind]
@@ -61,7 +63,7 @@ def pair_up(
     by_stem: dict[str, str] = {}
     for name in listing.pictures:
         by_stem.setdefault(folded(stem_of(name)), name)
-    unused = set(listing.pictures)
+    unused = set(listing.pictures) - {by_stem.get(folded(stem_of(name)), "") for name in left_out}
     missing: list[str] = []
     misfits: list[str] = []
     fits = _same_size if must_match_size else _same_shape if companion.must_match_shape else None
@@ -80,6 +82,9 @@ def pair_up(
     told.missing(missing)
     told.unused(sorted(unused), subset.image_dir or "")
     told.misfits(misfits, "size" if must_match_size else "shape")
+    complete = len(records) - len(missing) - len(misfits)
+    pictures = subset.image_dir or ""
+    return PairFacts(pictures, folder, complete, tuple(missing), tuple(sorted(unused)), tuple(misfits))
 
 
 class _Told:

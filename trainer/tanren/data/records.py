@@ -72,6 +72,26 @@ class CaptionCount:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class PairFacts:
+    """How the pictures of a subset and their masks or control pictures fit together.
+
+    Args:
+        pictures, others: the two folders.
+        complete: pictures that have theirs.
+        missing: pictures that have none.
+        unused: files of the other folder that belong to no picture.
+        misfits: files of the other folder that have another size or shape than their picture, with both sizes.
+    """
+
+    pictures: str
+    others: str
+    complete: int
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    misfits: tuple[str, ...] = ()
+
+
 @dataclass
 class ScannedDataset:
     """The pictures of one `[[datasets]]` section.
@@ -82,6 +102,7 @@ class ScannedDataset:
         validation: pictures held out; each counts once.
         subset_images: training or regularization pictures found in each subset, without repeats.
         captions: how captions were found.
+        pairs: of each subset whose pictures have masks or control pictures in another folder.
     """
 
     plan: DatasetPlan
@@ -89,6 +110,7 @@ class ScannedDataset:
     validation: list[ImageRecord]
     subset_images: list[int]
     captions: CaptionCount
+    pairs: list[PairFacts] = field(default_factory=list)
 
     @property
     def num_train_images(self) -> int:

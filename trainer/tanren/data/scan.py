@@ -72,6 +72,7 @@ def _scan_dataset(plan: DatasetPlan, number: int, context: ScanContext, notes: l
         dataset.captions.missing += found.captions.missing
         dataset.captions.unread += found.captions.unread
         dataset.captions.notes += found.captions.notes
+        dataset.pairs += [found.pairs] if found.pairs else []
         if subset.is_reg:
             regularization += found.records
         else:

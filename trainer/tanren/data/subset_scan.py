@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from .buckets import Fit, Size
 from .listing import some
 from .pairs_on_disk import COMPANIONS, pair_up
 from .picture_sources import Finder
-from .records import FROM_FOLDER, CaptionCount, ImageRecord
+from .records import FROM_FOLDER, CaptionCount, ImageRecord, PairFacts
 from .twins import warn_of_twins
 
 TOLD_EVERY = 1000
@@ -31,12 +32,14 @@ class SubsetScan:
         bad: the others.
         notes: what the user may want to know of pictures that are used.
         captions: how captions were found.
+        pairs: how they fit to masks or control pictures of another folder; None where there are none.
     """
 
     records: list[ImageRecord]
     bad: list[DataError]
     notes: list[str]
     captions: CaptionCount
+    pairs: PairFacts | None = None
 
 
 @dataclass
@@ -142,14 +145,22 @@ def scan_subset(plan: DatasetPlan, index: int, fit: Callable[[Size], Fit], conte
             if len(records) % TOLD_EVERY == 0:
                 phase.advance(TOLD_EVERY)
     warn_of_twins(records, oddities.sizes, problems)
+    pairs = None
     if subset.kind in COMPANIONS:
-        pair_up(records, subset, must_match_size=plan.enable_bucket, problems=problems, roots=context.roots)
+        pairs = pair_up(
+            records,
+            subset,
+            must_match_size=plan.enable_bucket,
+            left_out=[os.path.basename(problem.where) for problem in bad],
+            problems=problems,
+            roots=context.roots,
+        )
     where = subset.image_dir or subset.where
     notes = oddities.notes(where, finder.longer_captions, alpha_is_mask=subset.alpha_mask)
     if records and not subset.is_reg and all(record.caption_source == FROM_FOLDER for record in records):
         text = f"no {subset.caption_extension} files; every picture is trained with the text {subset.class_tokens!r}."
         finder.captions.notes.append(f"{where}: {text}")
-    return SubsetScan(records, bad, notes, finder.captions)
+    return SubsetScan(records, bad, notes, finder.captions, pairs)
 
 
 def _counted(number: int, one: str, many: str) -> str:

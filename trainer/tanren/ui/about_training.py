@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..formats.checkpoint_kind import CheckpointKind
 from .html import Html, join, render
 from .presets import Preset
-from .trainings import CONCEPT, Training, training_for
+from .trainings import CONCEPT, CONTROL, Training, training_for
 from .words import Text, Words, text
 
 MODEL = (
@@ -30,8 +30,16 @@ def _because(training: Training, kind: CheckpointKind | None) -> Text:
     if kind is None:
         if training.goal == CONCEPT:
             return text("This changes a concept in {model}.", model=model)
+        if training.goal == CONTROL:
+            return text("This trains a control network for {model}.", model=model)
         return text("This trains a LoRA for {model}.", model=model)
     said = text(kind.sentence)
+    if training.goal == CONTROL:
+        if training_for(kind.family, CONTROL) is None:
+            return text(
+                "Control networks of this kind are for {model}, but the base model is {kind}.", model=model, kind=said
+            )
+        return text("This trains a control network for {model}: the base model is {kind}.", model=model, kind=said)
     if training_for(kind.family) is None:
         return text("This would train a LoRA for {model}, but the base model is {kind}.", model=model, kind=said)
     if training.goal == CONCEPT:

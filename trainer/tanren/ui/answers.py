@@ -29,6 +29,7 @@ from .told import environment_told, job_told, problem_told
 from .words import LANGUAGES, Words, language_of
 
 LONGEST_ID = 255
+CONTROL_COMMAND = "sdxl_train_control_net_lllite"
 ENVIRONMENT_WORDS = ("setup", "repair", "cancel")
 
 Body = Mapping[str, Any]
@@ -107,7 +108,8 @@ def state(desk: Desk) -> dict[str, Any]:
         "device": asdict(device) if device else None,
         "checkpoint": _checkpoint(checkpoint, with_path=not around.is_public) if checkpoint else None,
         "is_generating": around.is_generating(),
-        "lora_folder": _lora_folder(around),
+        "lora_folder": _told_folder(around, around.lora_dir()),
+        "control_folder": _told_folder(around, around.control_dir()),
         "environment": environment(desk),
         "queue": {"is_paused": bool(desk.queue and desk.queue.paused)},
     }
@@ -154,14 +156,22 @@ def act(desk: Desk, job_id: str, action: str, body: Body) -> dict[str, Any]:
 
 
 def use(desk: Desk, job_id: str, body: Body) -> dict[str, Any]:
-    """Copy a file of a job into the WebUI's LoRA folder."""
-    used = placing.use(desk.surroundings, known_job(desk, job_id), body)
+    """Copy a file of a job into the WebUI's LoRA folder, or into that of its ControlNet."""
+    job = known_job(desk, job_id)
+    if _is_control(job):
+        control = placing.use_as_control(desk.surroundings, job, body)
+        told = {"path": str(control.path), "name": control.name, "was_there": control.was_there}
+        return {"ok": True, **told, "is_listed": control.is_listed}
+    used = placing.use(desk.surroundings, job, body)
     return {"ok": True, "path": str(used.path), "name": used.name, "was_there": used.was_there}
 
 
 def try_it(desk: Desk, job_id: str, body: Body) -> dict[str, Any]:
     """The words for a prompt that try a file of a job; it is copied into the LoRA folder if it is not there yet."""
-    return {"ok": True, "prompt": placing.prompt(desk.surroundings, known_job(desk, job_id), body)}
+    job = known_job(desk, job_id)
+    if _is_control(job):
+        raise UsageError(where="", what="Prompts do not name control networks.", fix="Choose it in ControlNet.")
+    return {"ok": True, "prompt": placing.prompt(desk.surroundings, job, body)}
 
 
 def environment(desk: Desk) -> dict[str, Any]:
@@ -213,6 +223,10 @@ def known_job(desk: Desk, job_id: str) -> Job:
         ) from unknown
 
 
+def _is_control(job: Job) -> bool:
+    return bool(view.summary(job).get("command") == CONTROL_COMMAND)
+
+
 def _command_line(job: Job) -> str:
     """What repeats a job at a shell; empty when its settings cannot be read, or cannot stand on a command line."""
     try:
@@ -228,9 +242,8 @@ def _why_not(around: Surroundings) -> str:
     return f"{why} {words(access.opt_in)}"
 
 
-def _lora_folder(around: Surroundings) -> str | None:
-    """Where finished LoRAs go, told to nobody who comes from elsewhere."""
-    folder = around.lora_dir()
+def _told_folder(around: Surroundings, folder: Path | None) -> str | None:
+    """Where finished files go, told to nobody who comes from elsewhere."""
     return str(folder) if folder and not around.is_public else None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..commands import COMMANDS, Command
+from ..data.records import PairFacts
 from ..errors import Problems, UsageError, UserError
 from ..memory_hints import hints_for
 from ..models.hub import is_hub_id
@@ -52,6 +53,7 @@ class Checked:
         sentence: how pictures become steps, or what a step takes; None while there is nothing to learn from.
         caption_card: what the folders hold; None while none could be looked at.
         changes: what a training without pictures will change.
+        pairs: pictures and their control pictures, where a training has them.
         trained: what learns, and what does not and why.
         base_model: what the base model is, such as "a Stable Diffusion 1 model", where that is known.
         memory: what is needed and free; None while there is nothing to learn from.
@@ -65,6 +67,7 @@ class Checked:
     sentence: Text | None = None
     caption_card: CaptionCard | None = None
     changes: tuple[Text, ...] = ()
+    pairs: tuple[PairFacts, ...] = ()
     trained: tuple[Text, ...] = ()
     base_model: str | None = None
     memory: MemoryEstimate | None = None
@@ -134,6 +137,7 @@ class _Look:
         return Checked(
             sentence=_sentence(found, has_pictures=has_pictures),
             changes=changes_of(found.scan),
+            pairs=tuple(pairs for dataset in found.scan.datasets for pairs in dataset.pairs),
             caption_card=caption_card(found.scan, self._problems.errors) if found.plans else None,
             trained=trained_parts(settings, facts.get("training", {})),
             base_model=found.base.sentence if found.base else None,

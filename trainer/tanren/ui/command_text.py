@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..commands import COMMANDS
+from ..commands import COMMANDS, GENERATORS
 from ..errors import Problems, UserError
 from ..options.argv import read_argv
 from ..options.convert import from_words
@@ -28,7 +28,7 @@ ENDS = frozenset(("|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1"))
 
 @dataclass(frozen=True)
 class CommandText:
-    """The command, as a key of COMMANDS, and its words."""
+    """The command, as a key of COMMANDS or GENERATORS, and its words."""
 
     command: str
     words: tuple[str, ...]
@@ -43,7 +43,7 @@ def command_text(text: str) -> CommandText | None:
         words = list(_words(line))
         for place, word in enumerate(words):
             name = re.split(r"[/\\]", word)[-1].removesuffix(".py")
-            if name in COMMANDS:
+            if name in COMMANDS or name in GENERATORS:
                 return CommandText(name, tuple(_options(words[place + 1 :])))
     return None
 

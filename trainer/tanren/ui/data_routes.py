@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import data_answers, data_change_answers
+from . import control_answers, data_answers, data_change_answers
 from .answers import Desk
 from .data_needs import change, needs
 
@@ -50,6 +50,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", "data/caption", _sent(data_change_answers.save_caption)),
     ("POST", "data/preview", _sent(data_change_answers.preview)),
     ("POST", "data/apply", _sent(data_change_answers.apply)),
+    ("POST", "data/edges", _sent(control_answers.make_edges)),
     ("POST", "data/work/stop", _sent(data_change_answers.stop_work)),
     ("POST", "data/undo", _sent(data_change_answers.undo)),
     ("POST", "data/redo", _sent(data_change_answers.redo)),

@@ -29,7 +29,7 @@ from .fields import form_options
 from .imported import Imported, Ledger
 from .kohya_gui import gui_command, import_gui, is_gui_config
 from .lora_again import TITLE as LORA_FILE
-from .trainings import CONCEPT, LORA, TRAININGS, training_of, with_goal
+from .trainings import CONCEPT, CONTROL, LORA, TRAININGS, training_of, with_goal
 
 CONFIG_NAME, BASE_MODEL = "settings.toml", "pretrained_model_name_or_path"
 WRITTEN = "Options of "
@@ -111,7 +111,8 @@ def import_text(
     if not isinstance(data, dict):
         raise UsageError(where=name, what="These are no settings: a table of names and values was expected.")
     if "datasets" in data:
-        return import_dataset(with_goal(command, LORA), data, name)
+        here = training_of(command)
+        return import_dataset(command if here and here.goal == CONTROL else with_goal(command, LORA), data, name)
     if not is_json and is_prompt_file(data):
         return import_concept(with_goal(command, CONCEPT), data)
     if is_json and not isinstance(data.get("tanren"), dict):

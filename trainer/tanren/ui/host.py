@@ -171,6 +171,12 @@ class Surroundings(Protocol):
     def refresh_loras(self, path: Path) -> None:
         """Make the WebUI see a LoRA file that was just written, and forget what it kept under its name."""
 
+    def control_dir(self) -> Path | None:
+        """The folder the WebUI's ControlNet reads its models from."""
+
+    def read_controls_again(self) -> bool:
+        """Make the WebUI's ControlNet list its models anew; False where there is none."""
+
     def lora_alias(self, path: Path) -> str:
         """What stands for a LoRA file in a prompt."""
 

@@ -122,6 +122,14 @@ class Standalone:
     def refresh_loras(self, path: Path) -> None:
         """Nobody keeps a list."""
 
+    def control_dir(self) -> Path | None:
+        """Nobody says; the user names a folder."""
+        return None
+
+    def read_controls_again(self) -> bool:
+        """Nobody keeps a list."""
+        return False
+
     def lora_alias(self, path: Path) -> str:
         """WebUIs know a LoRA by the name of its file."""
         return path.stem

@@ -20,6 +20,7 @@ from .access import Access, host_access
 from .device_facts import DeviceWatch, cuda_of_host, give_back_to_system, has_gpu_in_host, process_memory
 from .generation_gate import Gate, guard_pictures
 from .host import DeviceFacts, HostCheckpoint, Kind, Released, host_module, required_module
+from .host_controls import control_folder, read_controls_again
 from .words import ENGLISH, Text, Words
 
 SETTING_PREFIX = "tanren_"
@@ -223,6 +224,14 @@ class WebUI(ABC):
                 lister = getattr(page, "lister", None)
                 if lister is not None:
                     lister.reset()
+
+    def control_dir(self) -> Path | None:
+        """The folder ControlNet reads its models from."""
+        return control_folder((self._option("control_net_models_path"), self.flag("controlnet_dir")))
+
+    def read_controls_again(self) -> bool:
+        """Make ControlNet list its models anew; False where there is none."""
+        return read_controls_again()
 
     def lora_alias(self, path: Path) -> str:
         """The name the WebUI's own card would put into a prompt."""

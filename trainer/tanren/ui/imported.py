@@ -147,7 +147,7 @@ def merged(current: Mapping[str, Any], imported: Imported) -> dict[str, Any]:
     """The options of a form after an import: pictures or a concept replace those only, settings replace everything."""
     if not imported.is_subject:
         return dict(imported.options)
-    replaced = {"train_data_dir", "reg_data_dir", "in_json", CONCEPTS}
+    replaced = {"train_data_dir", "conditioning_data_dir", "reg_data_dir", "in_json", CONCEPTS}
     # Sample prompts show what a concept becomes; another one has others.
     replaced |= {PROMPTS} if CONCEPTS in imported.options else set()
     return {name: value for name, value in current.items() if name not in replaced} | imported.options

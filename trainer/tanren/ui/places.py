@@ -20,6 +20,7 @@ AT_OPTION = re.compile(r"--(\w+)")
 FORM = "form"
 IN_FORM = re.compile(rf"{FORM} \((\w+)\)")
 IN_FILE = re.compile(r"\((\w+)\)$")
+CONTROLS = "conditioning_data_dir"
 ADVICE = re.compile(r"Use --(\w+)=(\S+)$")
 # Options whose files and folders problems speak of; what is named first decides.
 NAMED_PLACES = (
@@ -101,6 +102,8 @@ class Places:
         for subset in (subset for plan in plans for subset in plan.subsets):
             is_apart = subset.is_reg and named == "train_data_dir"
             places = (subset.image_dir, subset.conditioning_data_dir, subset.metadata_file)
+            if subset.conditioning_data_dir and options.get(CONTROLS):
+                self._paths.append((subset.conditioning_data_dir, CONTROLS))
             self._paths += [(path, "reg_data_dir" if is_apart else named) for path in places if path]
         self._paths += [(path, name) for name in NAMED_PLACES for path in _paths(options.get(name))]
 

@@ -13,6 +13,7 @@ from ..jobs import view
 from ..jobs.shelf import Job
 from ..paths import resolve_user_path
 from .host import Surroundings
+from .use_control import UsedControl, use_control
 from .use_epoch import USUAL_WEIGHT, Card, UsedEpoch, prompt_for, use_epoch
 from .values import unquoted
 
@@ -40,6 +41,19 @@ def use(surroundings: Surroundings, job: Job, body: Mapping[str, Any]) -> UsedEp
         preview=view.sample_path(job, preview) if preview else None,
         folder=_folder(surroundings, body),
     )
+
+
+def use_as_control(surroundings: Surroundings, job: Job, body: Mapping[str, Any]) -> UsedControl:
+    """Copy a control network of a job into ControlNet's folder.
+
+    Args:
+        body: `file`, `name`, and `folder`, as for `use`.
+
+    Raises:
+        UsageError: the job has no such file, or the folder is none that may be written to.
+    """
+    weights = view.file_path(job, _text(body, "file"))
+    return use_control(surroundings, weights, name=_text(body, "name").strip(), folder=_folder(surroundings, body))
 
 
 def prompt(surroundings: Surroundings, job: Job, body: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from ..options.hub import HubOptions
 from ..options.spec import options_of
 from ..paths import asset, check_created_name, name_key
 from . import concept_questions as concept
+from . import control_questions as control
 from .fields import form_options
 from .simple_view import fill_form
 from .values import as_json, option_value
@@ -50,7 +51,7 @@ PERSONAL = frozenset(
 )
 PICTURES = frozenset(("dataset_config", "train_data_dir", "in_json"))
 # What a training learns from; a file that names none of it leaves the form's.
-SUBJECTS = PICTURES | {CONCEPTS}
+SUBJECTS = PICTURES | {CONCEPTS, control.CONTROLS}
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,7 @@ def applied(preset: Preset, options: Mapping[str, Any]) -> dict[str, Any]:
         brought[CONCEPTS] = concept.taught_like(mine, brought.get(CONCEPTS))
     if PICTURES & set(kept):
         brought.pop("train_data_dir", None)
+        brought.pop(control.CONTROLS, None)
     return kept | brought
 
 
@@ -233,10 +235,14 @@ def changes(command: str, options: Mapping[str, Any], base: Mapping[str, Any]) -
 
 
 def _example(file: str, command: str) -> dict[str, Any]:
-    """An embedded model, and pictures of a shape that it does not know where pictures are read."""
-    model, pictures = asset("micro", file), asset("micro", "pictures")
-    shown = {"train_data_dir": str(pictures)} if COMMANDS[command].reads == READS_PICTURES else {}
-    return {"pretrained_model_name_or_path": str(model), **shown}
+    """An embedded model, and what is learned: pairs, or pictures of a shape that it does not know, or a concept."""
+    model = {"pretrained_model_name_or_path": str(asset("micro", file))}
+    if control.learns_from_pairs(command):
+        pairs = {control.PICTURES: "pictures", control.CONTROLS: "controls"}
+        return model | {option: str(asset("micro", "pairs", folder)) for option, folder in pairs.items()}
+    if COMMANDS[command].reads == READS_PICTURES:
+        return model | {"train_data_dir": str(asset("micro", "pictures"))}
+    return model
 
 
 def _has_its_model(preset: Preset) -> bool:

@@ -17,6 +17,7 @@ from ..options.contents import CONCEPTS, DATASET, PROMPTS
 from ..options.convert import from_file
 from ..paths import ANYWHERE, PathPolicy
 from . import concept_questions as concept
+from . import control_questions as control
 from .fields import CHOICE, FLAG, INTEGER, PATH, TEXT, Field, form_options
 from .pictures import DEFAULT_REPEATS, dataset_of, recognised
 from .values import to_options, to_raw, unquoted
@@ -82,7 +83,8 @@ OWN = (
     ),
 )
 OF_PICTURES = frozenset(field.name for field in OWN) - {"length"}
-OWN_NAMES = frozenset((*(field.name for field in OWN), *concept.NAMES))
+OF_PAIRS = frozenset((control.FOLDER, control.CONTROL_FOLDER, "length_unit"))
+OWN_NAMES = frozenset((*(field.name for field in OWN), *concept.NAMES, control.CONTROL_FOLDER))
 # The simple view in its order; names that are not OWN are options.
 SIMPLE = (
     *("pretrained_model_name_or_path", "pictures", "repeats", "output_name", "trigger", "trigger_in_captions"),
@@ -117,6 +119,12 @@ def read_form(
         prompts = concept.sample_prompts(options.get(CONCEPTS))
         if prompts and _draws_samples(options):
             options.setdefault(PROMPTS, prompts)
+    elif control.learns_from_pairs(command):
+        trigger = ""
+        control.read_pictures(own, options, problems)
+        prompts = control.sample_prompts(options, policy) if _draws_samples(options) else []
+        if prompts:
+            options.setdefault(PROMPTS, prompts)
     else:
         _read_pictures(own, trigger, options, problems, policy)
     if trigger:
@@ -135,15 +143,19 @@ def fill_form(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if COMMANDS[command].reads == READS_PROMPTS:
         return _fill_concept(command, rest)
     own: dict[str, Any] = {"pictures": "", "repeats": None, "trigger": "", "trigger_in_captions": False}
-    known = recognised(rest)
+    has_pairs = control.learns_from_pairs(command)
+    known = None if has_pairs else recognised(rest)
     if known is not None:
         rest.pop(DATASET)
         own |= {"pictures": known.folder, "repeats": known.repeats, "trigger": known.trigger}
         rest |= {"reg_data_dir": known.regularization} if known.regularization else {}
+    elif has_pairs:
+        own = control.fill_pictures(rest)
     elif not rest.get(DATASET) and not rest.get("in_json"):
         own["pictures"] = rest.pop("train_data_dir", "")
-    own["trigger"] = own["trigger"] or rest.get("metadata_trigger_phrase", "")
-    if own["trigger"]:
+    if not has_pairs:
+        own["trigger"] = own["trigger"] or rest.get("metadata_trigger_phrase", "")
+    if own.get("trigger"):
         if rest.get("metadata_trigger_phrase") == own["trigger"]:
             rest.pop("metadata_trigger_phrase")
         if rest.get("caption_prefix") == _prefix(own["trigger"], rest):

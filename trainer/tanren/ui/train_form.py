@@ -13,14 +13,16 @@ from typing import Any
 
 from ..errors import Problems, UsageError, UserError
 from ..formats.checkpoint_kind import CheckpointKind
-from ..options.contents import CONCEPTS
+from ..options.contents import CONCEPTS, PROMPTS
 from . import cards, presets
 from . import concept_questions as concept
+from . import control_questions as control
 from .about_training import about_model, about_preset
 from .base_models import BaseModels, base_models, kind_of_base
 from .checking import Checked, check
 from .concept_card import about_concept
 from .context import Context
+from .control_card import about_controls, reworded
 from .draft import draft_text, read_draft
 from .exchange import import_text
 from .form_groups import BASE_MODEL, hidden_elements
@@ -36,6 +38,7 @@ from .simple_view import STANDS_FOR, fill_form, read_form
 from .trainings import (
     BASE_KIND,
     CONCEPT,
+    CONTROL,
     GOAL,
     GOALS,
     LORA,
@@ -130,11 +133,12 @@ class TrainForm:
         raw = self._with_vae_of_base(raw)
         if before is None or before is after:
             return dict(raw), preset
+        raw = self._with_fitting_base(after, raw)
         has_own_numbers = self._presets.find(preset) is None or bool(self._changed(before, raw, preset))
         if before.goal == after.goal and has_own_numbers:
             return {**raw, **carried(raw, before, after)}, ""
         first = self._presets.text_of(self._presets.first(after, self._base_path(raw)))
-        return self.chosen_preset(raw, first), first
+        return dict(self._with_fitting_base(after, self.chosen_preset(raw, first))), first
 
     def about_model(self, raw: Raw) -> Html:
         """Which training the base model leads to."""
@@ -160,11 +164,18 @@ class TrainForm:
         """
         found = self._presets.called(text)
         preset = replace(found, options=apart(training_of(found.command) or self.training(raw), found.options))
-        chosen = presets.raw_of(preset, self.options(raw, Problems()))
+        chosen = presets.raw_of(preset, self._typed(raw))
         # Leaving the example leaves its model too, and a form without any model is of no use to anybody.
         shown = self._shown({**chosen, BASE_MODEL: chosen[BASE_MODEL] or self.models.path(self.models.proposed)})
         training = training_of(preset.command) or self.training(raw)
         return {**raw, **{name: value for name, value in shown.items() if name not in training.hidden}}
+
+    def _typed(self, raw: Raw) -> dict[str, Any]:
+        """The options without prompts that follow from the control pictures, which may be others next."""
+        options = self.options(raw, Problems())
+        if goal_of(raw) == CONTROL and not raw.get(PROMPTS):
+            options.pop(PROMPTS, None)
+        return options
 
     def save_preset(self, raw: Raw, name: str, *, replace: bool) -> str:
         """Keep how the form trains under a name; the text of the new preset in the list.
@@ -202,7 +213,7 @@ class TrainForm:
         training = training_of(found.command) or here
         if found.is_subject and training.goal != here.goal:
             raw, _ = self.fitted({**raw, GOAL: training.goal}, "", here.command)
-        before = self.options(raw, Problems())
+        before = self._typed(raw)
         options = {**_kept(before, found.options), **merged(before, found)}
         filled = self.usual | self._filled(training, options) | {GOAL: training.goal}
         report = import_report(found, self.context.words)
@@ -230,12 +241,14 @@ class TrainForm:
         """
         (checked, options), training = self._checked(raw), self.training(raw)
         words = self.context.words
+        if training.goal == CONTROL:
+            checked = replace(checked, problems=tuple(map(reworded, checked.problems)))
         shown = cards.plan(
             checked,
             words,
             changed=self._changed(training, raw, preset),
             field_of=partial(field_of, raw),
-            subject=about_concept(raw, options, checked.changes, words) if training.goal == CONCEPT else cards.NOTHING,
+            subject=self._subject(raw, options, checked, training),
         )
         return render(
             KEPT,
@@ -244,6 +257,16 @@ class TrainForm:
             fit=training.command if laid_out and laid_out != training.command else "",
             plan=shown,
         )
+
+    def _subject(self, raw: Raw, options: Mapping[str, Any], checked: Checked, training: Training) -> Html:
+        """The card of what is learned beside, or instead of, pictures."""
+        words = self.context.words
+        if training.goal == CONCEPT:
+            return about_concept(raw, options, checked.changes, words)
+        if training.goal != CONTROL:
+            return cards.NOTHING
+        around = self.context.surroundings
+        return about_controls(options, checked.pairs, words, around.policy(), may_write=around.may_write)
 
     def granted(self, raw: Raw, wish: str) -> dict[str, Any]:
         """The values of the fields after a button of the plan was pressed.
@@ -288,9 +311,7 @@ class TrainForm:
         if training.goal == CONCEPT and not options.get(CONCEPTS):
             problems.add(concept.missing(raw))
         if not options.get(NAME):
-            problems.add(
-                UsageError(where=f"--{NAME}", what="The LoRA has no name yet.", fix="Type one in “Name of the LoRA”.")
-            )
+            problems.add(_nameless(training))
         around = self.context.surroundings
         checked = check(training.command, options, policy=around.policy(), device=around.device(), problems=problems)
         return checked, options
@@ -359,6 +380,15 @@ class TrainForm:
             raw = {**raw, BASE_MODEL: next((name for name, command in commands if command == training.command), "")}
         return raw | ({BASE_KIND: training.model} if self.training(raw) is not training else {})
 
+    def _with_fitting_base(self, training: Training, raw: Raw) -> Raw:
+        """Another base model where the goal has no training for this one: the first of the list that fits."""
+        kind = self._base_kind(raw)
+        if kind is None or training_for(kind.family, training.goal):
+            return raw
+        paths = self.models.paths.items()
+        fitting = (name for name, path in paths if self._command_of_base(path, training.goal) == training.command)
+        return {**raw, BASE_MODEL: next(fitting, raw[BASE_MODEL])}
+
     def _preset_at_first(self) -> Preset:
         proposed = {BASE_MODEL: self.models.proposed}
         return self._presets.first(self.training(proposed), self._base_path(proposed))
@@ -368,6 +398,13 @@ def _kept(before: Mapping[str, Any], imported: Mapping[str, Any]) -> dict[str, A
     """What the form knows and a file does not say: the model, the name, and the pictures or the concept."""
     names = {BASE_MODEL, NAME} | (set() if presets.SUBJECTS & set(imported) else presets.SUBJECTS)
     return {name: value for name, value in before.items() if name in names}
+
+
+def _nameless(training: Training) -> UsageError:
+    if training.goal == CONTROL:
+        what, fix = "The control network has no name yet.", "Type one in “Name of the control network”."
+        return UsageError(where=f"--{NAME}", what=what, fix=fix)
+    return UsageError(where=f"--{NAME}", what="The LoRA has no name yet.", fix="Type one in “Name of the LoRA”.")
 
 
 def goal_of(raw: Raw) -> str:
@@ -380,4 +417,6 @@ def field_of(raw: Raw, name: str) -> str:
     """The field that stands for an option: one of the form's own questions, unless the option's own field is used."""
     if name == CONCEPTS:
         return concept.question_of(raw)
+    if raw.get(GOAL) == CONTROL:
+        name = control.question_of(name)
     return name if raw.get(name) else STANDS_FOR.get(name, name)

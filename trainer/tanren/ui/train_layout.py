@@ -10,6 +10,7 @@ import gradio as gr
 
 from ..options.contents import CONCEPTS
 from . import concept_questions as concept
+from . import control_questions as control
 from .base_models import MICRO_SD
 from .fields import Field
 from .form_groups import AMOUNT, ASKED_OTHERWISE, BASE_MODEL, MORE, group_id, groups
@@ -18,7 +19,7 @@ from .gradio_lines import Component, hidden_button, hidden_text, html
 from .help_card import help_card
 from .html import render
 from .simple_view import OWN
-from .trainings import BASE_KIND, GOAL, GOAL_FIELD, KIND_FIELD, all_fields, usual_values
+from .trainings import BASE_KIND, GOAL, GOAL_FIELD, GOALS, KIND_FIELD, all_fields, usual_values
 from .words import Words
 
 SIMPLE_VIEW, ALL_SETTINGS = "Simple view", "All settings"
@@ -72,7 +73,7 @@ class TrainParts:
 
 def lay_out(words: Words) -> TrainParts:
     """Make the components, inside of whatever is open at the moment."""
-    own = (GOAL_FIELD, KIND_FIELD, *OWN, *concept.OWN)
+    own = (GOAL_FIELD, KIND_FIELD, *OWN, *concept.OWN, *control.OWN)
     known = {field.name: field for field in (*own, *all_fields()) if field.name not in ASKED_OTHERWISE}
     first = {**usual_values(), BASE_MODEL: words(MICRO_SD)}
     made: dict[str, Component] = {}
@@ -119,7 +120,7 @@ def lay_out(words: Words) -> TrainParts:
 
 def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[str, Component]) -> Component:
     """What both views show; the button that reads the lists of models anew."""
-    made[GOAL] = component(known[GOAL], first[GOAL])
+    made[GOAL] = component(known[GOAL], first[GOAL], at_a_glance=len(GOALS))
     made["about_model"] = html(elem_id="tanren-about-model")
     with gr.Row(elem_classes=["tanren-with-button"]):
         made[BASE_MODEL] = gr.Dropdown(
@@ -135,6 +136,7 @@ def _questions(known: Mapping[str, Field], first: Mapping[str, Any], made: dict[
         reload = gr.Button("Read the list again", elem_id="tanren-reload", size="sm", scale=1, min_width=120)
     made[BASE_KIND] = component(known[BASE_KIND], first[BASE_KIND])
     made["pictures"] = component(known["pictures"], "")
+    made[control.CONTROL_FOLDER] = component(known[control.CONTROL_FOLDER], "")
     _concept_questions(known, first, made)
     with gr.Row():
         made["output_name"] = component(known["output_name"], "", info=NAME_INFO, min_width=220)

@@ -8,8 +8,11 @@ from typing import Any
 import gradio as gr
 
 from .gradio_lines import Component
+from .simple_view import OWN
 from .train_form import TrainForm
-from .train_layout import TrainParts
+from .train_layout import NAME_INFO, TrainParts
+from .trainings import CONTROL, Training, all_fields, renamed
+from .words import Words
 
 Updates = dict[Component, Any]
 
@@ -40,11 +43,26 @@ def form_updates(
         is_draft: somebody did something, which the browser keeps.
     """
     training = form.training(raw)
+    told = wordings(parts, training, form.context.words)
+    for component, update in parts.form.filled(raw, before).items():
+        told[component] = {**told.get(component, {}), **update}
     return {
-        **parts.form.filled(raw, before),
+        **told,
         parts.preset: gr.update(choices=form.preset_names(training.command), value=preset or None),
         parts.about_model: gr.update(value=form.about_model(raw)),
         parts.about_preset: gr.update(value=form.about_preset(raw, preset)),
         parts.laid_out: gr.update(value=training.command),
         parts.plan: gr.update(value=form.plan(raw, preset, is_draft=is_draft)),
     }
+
+
+def wordings(parts: TrainParts, training: Training, words: Words) -> Updates:
+    """Labels of the fields that are not called the same in all trainings."""
+    known = {field.name: field for field in (*OWN, *all_fields())}
+    updates: Updates = {}
+    for name in renamed():
+        if name not in training.hidden and name in parts.form.components:
+            label, sentence = training.wording(known[name])
+            about = NAME_INFO if name == "output_name" and training.goal != CONTROL else sentence
+            updates[parts.form.components[name]] = gr.update(label=words(label), info=words(about))
+    return updates

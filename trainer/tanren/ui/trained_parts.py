@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..options.leco import LecoOptions
+from ..options.lllite import LlliteOptions
 from ..options.network import NetworkOptions
 from ..options.optimizer import OptimizerOptions
 from ..options.sdxl import SdxlOptions
@@ -38,6 +39,8 @@ def trained_parts(settings: Settings, training: Mapping[str, Any]) -> tuple[Text
             sentences.append(_learning(name, learning_rates, training[f"{key}_layers"], rates.chosen))
         elif key != "unet" and LecoOptions in settings:
             sentences.append(text("{part}: not trained, because LECO changes the U-Net only", part=name))
+        elif key != "unet" and isinstance(network, LlliteOptions):
+            sentences.append(text("{part}: not trained, because ControlNet-LLLite changes the U-Net only", part=name))
         elif only_other[key]:
             sentences.append(text("{part}: not trained, as chosen", part=name))
         else:

@@ -16,15 +16,16 @@ from typing import Any
 from ..commands import COMMANDS
 from ..options.spec import Refuses
 from ..vram import GIB
-from . import concept_questions
+from . import concept_questions, control_questions
 from .fields import CHOICE, Field, fields, form_options
-from .simple_view import OF_PICTURES, fill_form
+from .simple_view import OF_PAIRS, OF_PICTURES, OWN, fill_form
 
 GOAL, BASE_KIND = "goal", "base_kind"
 LORA, CONCEPT = "Learn from pictures (LoRA)", "Change a concept, without pictures (LECO)"
+CONTROL = "Follow control pictures (ControlNet-LLLite)"
 AS_NAMED = "as its name says"
 # Questions of their own that trainings of a goal ask; the others' are hidden.
-QUESTIONS = {LORA: OF_PICTURES, CONCEPT: frozenset(concept_questions.NAMES)}
+QUESTIONS = {LORA: OF_PICTURES, CONCEPT: frozenset(concept_questions.NAMES), CONTROL: OF_PAIRS}
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,16 @@ class Training:
     @property
     def hidden(self) -> frozenset[str]:
         """Names of the fields that are not asked for."""
-        asked = set(form_options(self.command)) - set(self.without) - set(self.apart) - _refused(self.command)
+        asked = set(form_options(self.command)) - set(self.without) - set(self.apart) - _idle(self.command)
         others = frozenset().union(*QUESTIONS.values()) - QUESTIONS[self.goal]
         return frozenset(one.name for one in all_fields() if one.name not in asked) | others
+
+    def wording(self, field: Field) -> tuple[str, str]:
+        """What a field of the form is called here, and the sentence below it."""
+        if self.goal == CONTROL and field.name in control_questions.LABELS:
+            return control_questions.LABELS[field.name]
+        mine = next((one for one in fields(self.command) if one.name == field.name), field)
+        return mine.label, mine.help
 
     def preset_for(self, gpu_bytes: int) -> str:
         """The preset to begin with on a GPU of this size; 0 where it is not known."""
@@ -97,6 +105,22 @@ TRAININGS = (
         goal=CONCEPT,
         named=SDXL_NAMES,
         without=("v2", "clip_skip", *NOT_FOR_CONCEPTS),
+    ),
+    Training(
+        "sdxl_train_control_net_lllite",
+        "Stable Diffusion XL (SDXL)",
+        {
+            23: "built-in/lllite-24gb",
+            15: "built-in/lllite-16gb",
+            11: "built-in/lllite-12gb",
+            0: "built-in/lllite-8gb",
+        },
+        goal=CONTROL,
+        named=SDXL_NAMES,
+        without=(
+            *("train_data_dir", "conditioning_data_dir", "network_train_unet_only"),
+            *("network_train_text_encoder_only", "text_encoder_lr"),
+        ),
     ),
 )
 GOALS = tuple(dict.fromkeys(training.goal for training in TRAININGS))
@@ -148,15 +172,33 @@ def training_called(model: str, name: str, goal: str = LORA) -> Training:
 
 
 def with_goal(command: str, goal: str) -> str:
-    """The command that does something else with the same kind of base model."""
+    """The command that does something else with the same kind of base model, or with the only kind it can be done."""
     known = training_of(command)
-    return next((one.command for one in TRAININGS if known and one.model == known.model and one.goal == goal), command)
+    fitting = [one for one in TRAININGS if one.goal == goal]
+    alike = (one.command for one in fitting if known and one.model == known.model)
+    return next(alike, fitting[0].command if fitting else command)
 
 
-def _refused(command: str) -> set[str]:
-    """Options that a command knows and that change nothing for what it trains."""
+def _idle(command: str) -> set[str]:
+    """Options that a command knows and that change nothing for what it trains, while they do for others."""
     rules = (rule for group in COMMANDS[command].groups for rule in getattr(group, "rules", ()))
-    return {rule.option for rule in rules if isinstance(rule, Refuses)}
+    refused = {rule.option for rule in rules if isinstance(rule, Refuses)}
+    return refused | {one.name for one in fields(command) if one.no_effect and not _is_idle_everywhere(one.name)}
+
+
+def _is_idle_everywhere(name: str) -> bool:
+    return next(bool(one.no_effect) for one in all_fields() if one.name == name)
+
+
+@cache
+def renamed() -> tuple[str, ...]:
+    """Fields that are not called the same in all trainings."""
+    found = []
+    for one in (*OWN, *all_fields()):
+        asking = [training for training in TRAININGS if one.name not in training.hidden]
+        if len({training.wording(one) for training in asking}) > 1:
+            found.append(one.name)
+    return tuple(found)
 
 
 @cache

@@ -102,11 +102,11 @@ def use_epoch(
     metadata = header.metadata
     wanted = check_created_name(name.removesuffix(ENDING) if name else weights.stem, where="name")
     picture = _preview_bytes(preview) if preview is not None else None
-    _make_folder(target)
+    make_folder(target)
     locks = surroundings.data_dir / "locks"
-    _make_folder(locks)
+    make_folder(locks)
     with Lock(locks / "use-epoch.lock").acquire(what="The LoRA folder", wait=60.0):
-        used = _copied(weights, target, wanted)
+        used = copied(weights, target, wanted)
         if picture is not None:
             durable_write(used.path.with_name(used.name + PREVIEW), lambda file: _write(file, picture))
         _write_sidecar(used.path.with_name(used.name + SIDECAR), card or Card(), sd_version(metadata))
@@ -132,7 +132,13 @@ def card_beside(lora: Path) -> Card:
     )
 
 
-def _copied(weights: Path, folder: Path, wanted: str) -> UsedEpoch:
+def copied(weights: Path, folder: Path, wanted: str) -> UsedEpoch:
+    """Copy a file under a name, or under the first that is free behind it; the same file is not copied twice.
+
+    Raises:
+        UsageError: every such name is taken.
+        StorageError: no room, or the folder cannot be written.
+    """
     for number in range(1, NAMES_TRIED):
         name = wanted if number == 1 else f"{wanted}-{number}"
         path = folder / (name + ENDING)
@@ -203,7 +209,12 @@ def _object_in(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
