@@ -115,7 +115,8 @@
       this.outcome = el("div", { class: "tn-tool-outcome", "aria-live": "polite" });
       this.go = el("button", { type: "submit", class: "tn-button tn-main" }, tool.go);
       const look = tool.has_preview && tanren.button(t("Show what would change"), () => this.preview());
-      const buttons = el("div", { class: "tn-buttons" }, look || null, tool.only_shows ? null : this.go);
+      const fetchIt = tool.download && tanren.button(t("Download it"), () => this.download());
+      const buttons = el("div", { class: "tn-buttons" }, look || null, tool.only_shows ? null : this.go, fetchIt || null);
       const form = el("form", { on: { submit: (event) => (event.preventDefault(), tool.only_shows ? this.preview() : this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), further.length ? more(further) : null, this.counted, buttons);
       this.sample = el("div", { class: "tn-tool-sample" });
       const needs = tool.needs ? tanren.data.makeNeeds(tool.needs).root : null;
@@ -134,12 +135,16 @@
       else if (kind === "slider") input = el("input", { ...common, type: "range", min: minimum, max: maximum, step, value });
       else if (kind === "number") input = el("input", { ...common, type: "number", min: minimum, max: maximum, step: step || "any", value });
       else if (kind === "colour") input = el("input", { ...common, type: "color", value });
+      else if (kind === "upload") input = el("input", { ...common, type: "text", spellcheck: "false", placeholder: t("Path of a file, or choose one") });
       else if (kind === "lines") input = el("textarea", { ...common, rows: "3" });
       else input = el("input", { ...common, type: "text", spellcheck: "false" });
+      if (kind === "folder") input.setAttribute("list", "tn-data-folders");
       if (kind === "text" || kind === "folder" || kind === "lines") input.value = value || "";
       this.inputs.set(name, [input, kind]);
       const shown = kind === "slider" ? el("output", {}, String(value)) : null;
       if (shown) input.addEventListener("input", () => tanren.setText(shown, input.value));
+      const chooser = kind === "upload" ? tanren.data.makeChooser(input, () => this.changed()) : null;
+      if (chooser) return el("div", { class: "tn-field" }, el("label", { for: id }, label), input, chooser, about);
       return el("label", { class: kind === "flag" ? "tn-field tn-field-flag" : "tn-field" }, el("span", {}, label), input, shown, about);
     }
 
@@ -154,7 +159,7 @@
     }
 
     values() {
-      const read = ([input, kind]) => (kind === "flag" ? input.checked : kind === "number" || kind === "slider" ? Number(input.value) : input.value);
+      const read = ([input, kind]) => (kind === "upload" ? tanren.data.chosenText(input) : kind === "flag" ? input.checked : kind === "number" || kind === "slider" ? Number(input.value) : input.value);
       return Object.fromEntries([...this.inputs].map(([name, pair]) => [name, read(pair)]));
     }
 
@@ -183,6 +188,16 @@
         this.sample.replaceChildren(tanren.problemCard(tanren.problemOf(error), [], "warning"));
       }
       return null;
+    }
+
+    /** What the tool would write, as a download of the browser. */
+    download() {
+      const { folder, view, filter } = this.question();
+      const asked = new URLSearchParams({ folder, view, filter: JSON.stringify(filter), tool: this.tool.name, values: JSON.stringify(this.values()) });
+      const link = el("a", { href: tanren.address("data/table?" + asked.toString()), download: this.tool.download });
+      document.body.append(link);
+      link.click();
+      link.remove();
     }
 
     async preview() {

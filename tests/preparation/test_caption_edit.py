@@ -260,7 +260,7 @@ def test_captions_go_into_a_json_file_and_come_back(folder, journal, tmp_path):
 
     assert read_caption_metadata(tmp_path / "all.json")["02.jpg"].caption == "sks girl, 桜色の髪, 笑顔"
     pictures = [caption.picture for caption in captions_of(level)]
-    texts, unknown = texts_of_table(tmp_path / "all.json", pictures, folder)
+    texts, unknown = texts_of_table(read_caption_metadata(tmp_path / "all.json"), pictures, folder)
     assert (texts[folder / "01.png"], len(texts), unknown) == ("sks girl, red hair, smile", 11, [])
     with pytest.raises(DataError, match="There is something of this name already"):
         write_caption_table(table, tmp_path / "all.json", journal)
@@ -269,7 +269,7 @@ def test_captions_go_into_a_json_file_and_come_back(folder, journal, tmp_path):
 def test_kohyas_names_without_suffix_and_strangers_are_told_apart(folder, tmp_path):
     (tmp_path / "t.json").write_text('{"01": {"tags": "a, b", "caption": "c"}, "nobody.png": {"tags": "x"}}', "utf-8")
 
-    texts, unknown = texts_of_table(tmp_path / "t.json", [folder / "01.png"], folder)
+    texts, unknown = texts_of_table(read_caption_metadata(tmp_path / "t.json"), [folder / "01.png"], folder)
 
     assert texts == {folder / "01.png": "c, a, b"}
     assert unknown == ["nobody.png"]

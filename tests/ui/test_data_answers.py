@@ -456,3 +456,55 @@ def test_a_model_that_is_not_there_is_said_with_what_helps(page):
 
     assert state["problem"]["what"]
     assert state["problem"]["fix"]
+
+
+def test_captions_go_into_a_metadata_file_and_come_back_from_it(page, folder):
+    page.whole()
+    before = tree_bytes(folder)
+    values, alike = json.dumps({"as_tags": True, "sizes": True}), json.dumps({"flag": "alike"})
+    answer = page.ask("table", tool="into_table", values=values, filter=alike)
+    assert answer.headers["content-disposition"] == 'attachment; filename="captions.json"'
+    assert answer.json() == {
+        "09 twin a.png": {"tags": "sks girl, hat", "image_size": [384, 384]},
+        "09 twin b.jpg": {"tags": "sks girl, hat, hat", "image_size": [352, 352]},
+    }
+
+    assert page.do("into_table", file="all", sizes=False)["said"] == f"Written: {folder.parent / 'all.json'}"
+    table = json.loads((folder.parent / "all.json").read_text("utf-8"))
+    assert table["02.jpg"] == {"caption": "sks girl, 桜色の髪, 笑顔"}
+    table = {"01.png": {**table["01.png"], "caption": "new one"}, "gone.png": {"caption": "nobody"}}
+    shown = page.send("preview", tool="table", values={"table": json.dumps(table), "mode": "replace"}).json()
+    assert [(one["name"], one["after"]) for one in shown["changes"]] == [("01.txt", "new one")]
+    assert shown["notes"] == ["1 entry is about no picture here: gone.png"]
+    assert tree_bytes(folder) == before
+    (folder.parent / "lines.jsonl").write_text('{"image_path": "11.png", "caption": "from a line"}\n', "utf-8")
+    page.do("table", table=str(folder.parent / "lines.jsonl"), mode="fill")
+    assert (folder / "11.txt").read_bytes() == b"from a line"
+    page.do("table", table='{"image_path": "11", "caption": "a"}\n{"image_path": "nobody"}', mode="replace")
+    assert (folder / "11.txt").read_bytes() == b"a"
+    assert [page.send("undo").status_code for _ in range(3)] == [200, 200, 200]
+    assert tree_bytes(folder) == before
+
+
+def test_a_metadata_file_may_be_larger_than_other_requests(page):
+    page.whole()
+    table = json.dumps({f"n{number}.png": {"caption": "x" * 100} for number in range(20_000)})
+
+    answer = page.send("preview", tool="table", values={"table": table, "mode": "fill"})
+    assert (answer.status_code, answer.json()["count"]) == (200, 0)
+    refused = page.send("caption", path="a.png", text="x" * 2_000_000, stamp="")
+    assert (refused.status_code, refused.json()["problem"]["what"]) == (413, "The request is larger than 1024 KiB.")
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ("{", "Line 1 is not JSON"),
+        ('{"a.png": 1}', "'a.png': expected an object with caption and tags."),
+        ("/nowhere/captions.json", "is not there"),
+    ],
+)
+def test_a_metadata_file_that_is_none_is_said(looked, table, what):
+    answer = looked.send("preview", tool="table", values={"table": table, "mode": "fill"})
+
+    assert what in answer.json()["problem"]["what"]

@@ -160,7 +160,10 @@ def tool_texts() -> set[str]:
     asked = [field for tool in tools for field in tool.fields]
     texts = {group.title for group in groups} | {text for tool in tools for text in (tool.title, tool.about, tool.go)}
     return texts | {
-        text for field in asked for text in (field.label, field.help, *(label for _, label in field.choices))
+        # Names of models and samplers are their own labels.
+        text
+        for field in asked
+        for text in (field.label, field.help, *(label for key, label in field.choices if label != key))
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import DataError, UsageError
+from ..formats.caption_metadata import read_caption_metadata
 from ..paths import resolve_user_path
 from ..preparation.caption_edit import PictureCaption, captions_of, plan_texts
 from ..preparation.caption_tables import CAPTION, TAGS, caption_table, texts_of_table, write_caption_table
@@ -70,7 +71,8 @@ def _texts(level: Level, captions: Sequence[PictureCaption], chosen: argparse.Na
             fix="Write `pictures`, `folders`, or the name of a .json or .jsonl file.",
         )
     path = resolve_user_path(chosen.source, "file", where="--from")
-    texts, unknown = texts_of_table(path, [caption.picture for caption in captions], level.folder)
+    table = read_caption_metadata(path)
+    texts, unknown = texts_of_table(table, [caption.picture for caption in captions], level.folder)
     if unknown:
         entries = counted(len(unknown), "entry is about no picture here", "entries are about no picture here")
         show(f"{entries}: {some(unknown)}")

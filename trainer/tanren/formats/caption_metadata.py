@@ -43,6 +43,15 @@ def read_caption_metadata(path: Path) -> dict[str, PictureText]:
         raise _refused(path, f"The metadata file cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise _refused(path, f"The metadata file is not in UTF-8: byte {error.start} does not fit.") from error
+    return caption_metadata(path, text)
+
+
+def caption_metadata(path: Path, text: str) -> dict[str, PictureText]:
+    """The same of the text of a file that was read already; `path` is for messages, and its suffix tells the kind.
+
+    Raises:
+        DataError: not JSON, or of another shape; with the line where there is one.
+    """
     entries = _from_lines(path, text) if path.suffix.lower() == ".jsonl" else _from_object(path, text)
     return {name: _picture_text(path, name, value) for name, value in entries}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..data.listing import picture_suffixes
 from ..errors import DataError
-from ..formats.caption_metadata import read_caption_metadata
+from ..formats.caption_metadata import PictureText
 from ..formats.picture_header import read_header
 from .caption_edit import PictureCaption
 from .journal import Journal
@@ -44,21 +44,25 @@ def write_caption_table(table: dict[str, dict[str, object]], path: Path, journal
     Raises:
         DataError: there is a file of this name.
     """
-    text = json.dumps(table, ensure_ascii=False, indent=2) + "\n"
     with journal.operation(f"captions to {path.name}", path.parent) as recorder:
-        recorder.write_new(path, text.encode("utf-8"))
+        recorder.write_new(path, table_bytes(table))
 
 
-def texts_of_table(path: Path, pictures: Iterable[Path], base: Path) -> tuple[dict[Path, str], list[str]]:
+def table_bytes(table: Mapping[str, Mapping[str, object]]) -> bytes:
+    """A table as a file; a name that is no text on the disk is written as JSON can."""
+    text = json.dumps(table, ensure_ascii=False, indent=2) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def texts_of_table(
+    table: Mapping[str, PictureText], pictures: Iterable[Path], base: Path
+) -> tuple[dict[Path, str], list[str]]:
     """The texts of a metadata file for these pictures, and the entries that none of them fits.
 
     Args:
-        path: a JSON or JSON-lines file (formats/caption_metadata.py).
+        table: as formats/caption_metadata.py reads it.
         pictures: those whose captions are wanted.
         base: relative entries begin here.
-
-    Raises:
-        DataError: the file cannot be read.
     """
     by_name: dict[str, Path] = {}
     for picture in pictures:
@@ -67,7 +71,7 @@ def texts_of_table(path: Path, pictures: Iterable[Path], base: Path) -> tuple[di
             by_name.setdefault(_without_suffix(name), picture)
     texts: dict[Path, str] = {}
     unknown = []
-    for name, entry in read_caption_metadata(path).items():
+    for name, entry in table.items():
         found = by_name.get(name) or by_name.get(name.replace("\\", "/")) or by_name.get(Path(name).name)
         text = entry.joined(", ", all_lines=False)
         if found is None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
 from ..preparation import tags
 from ..preparation.caption_edit import (
     CaptionPlan,
@@ -18,27 +16,13 @@ from ..preparation.caption_edit import (
     matching,
     per_line,
     plan_edit,
-    plan_texts,
 )
 from ..preparation.journal import Journal
-from ..preparation.picture_text import prompt_of
 from .data_tool import CHOICE, FLAG, NUMBER, Field, Group, Request, Shown, Tool
 from .data_work import Work
 from .words import Text, counted
 
 Values = Mapping[str, Any]
-MODE = Field(
-    "mode",
-    "Where there is a caption already",
-    CHOICE,
-    tags.FILL,
-    (
-        (tags.FILL, "leave it as it is"),
-        (tags.APPEND, "add new tags behind"),
-        (tags.PREPEND, "add new tags in front"),
-        (tags.REPLACE, "replace it"),
-    ),
-)
 CREATES = Field("creates", "Also make captions for pictures without one", FLAG, False)
 
 
@@ -47,6 +31,7 @@ class PreparedCaptions:
     """Changes of captions that can be shown and made."""
 
     plan: CaptionPlan
+    said: Sequence[Text] = ()
 
     @property
     def count(self) -> int:
@@ -63,7 +48,7 @@ class PreparedCaptions:
     def notes(self) -> list[Text]:
         """Captions that stay, and those that would say nothing."""
         emptied, unreadable = len(self.plan.emptied), len(self.plan.unreadable)
-        found = []
+        found = list(self.said)
         if emptied:
             found.append(counted(emptied, "{count} caption would be empty.", "{count} captions would be empty."))
         if unreadable:
@@ -88,11 +73,11 @@ def groups() -> tuple[Group, ...]:
         Group("Change tags", TAGS),
         Group("Change texts", TEXTS),
         Group("Ways of writing", CONVENTIONS),
-        Group("Captions from elsewhere", SOURCES),
     )
 
 
-def _captions(request: Request) -> Iterator[PictureCaption]:
+def shown_captions(request: Request) -> Iterator[PictureCaption]:
+    """The captions of the pictures that the page shows."""
     wanted = frozenset(request.pictures)
     return (caption for caption in captions_of(request.level) if caption.picture in wanted)
 
@@ -111,20 +96,10 @@ def _edit(
     def prepare(request: Request) -> PreparedCaptions:
         makes_new = creates or bool(request.values.get("creates"))
         done = operations(request.values)
-        plan = plan_edit(request.level, _captions(request), title, done, creates=makes_new, to_utf8=to_utf8)
+        plan = plan_edit(request.level, shown_captions(request), title, done, creates=makes_new, to_utf8=to_utf8)
         return PreparedCaptions(plan)
 
     return Tool(name, title, about, fields, prepare)
-
-
-def _from_texts(name: str, title: str, about: str, texts: Callable[[Request], dict[Path, str]], *fields: Field) -> Tool:
-    """A tool that takes a text for each picture from elsewhere."""
-
-    def prepare(request: Request) -> PreparedCaptions:
-        mode = str(request.values["mode"])
-        return PreparedCaptions(plan_texts(request.level, _captions(request), title, texts(request), mode))
-
-    return Tool(name, title, about, (*fields, MODE), prepare)
 
 
 def _lines(*made: Callable[[str], str]) -> list[Operation]:
@@ -136,26 +111,6 @@ def _found(values: Values) -> list[Operation]:
     if values["is_pattern"]:
         return [matching(old, new, ignore_case=ignore_case)]
     return _lines(tags.finding(old, new, ignore_case=ignore_case))
-
-
-def _prompts(request: Request) -> dict[Path, str]:
-    found = {}
-    for picture in request.pictures:
-        try:
-            found[picture] = prompt_of(str(picture))
-        except (DataError, OSError):
-            # The gallery tells which pictures cannot be read.
-            continue
-    return found
-
-
-def _folder_names(request: Request) -> dict[Path, str]:
-    concepts = {part.folder: part.name or part.folder.name for part in request.level.parts}
-    return {picture: concepts.get(picture.parent, picture.parent.name) for picture in request.pictures}
-
-
-def _file_names(request: Request) -> dict[Path, str]:
-    return {picture: picture.stem.replace("_", " ") for picture in request.pictures}
 
 
 WANTED = Field("tags", "Tags, with commas between them", is_required=True)
@@ -262,27 +217,5 @@ CONVENTIONS = (
         "Tidy commas and blanks",
         "One comma and one space between tags, no empty ones.",
         lambda values: _lines(tags.tidied),
-    ),
-)
-SOURCES = (
-    _from_texts(
-        "prompt",
-        "From the pictures' prompts",
-        "Takes the prompt that the WebUI or ComfyUI stored in a picture.",
-        _prompts,
-    ),
-    _from_texts(
-        "folder_name",
-        "From folder names",
-        "The folder's name without the number of repeats becomes the caption.",
-        _folder_names,
-    ),
-    _from_texts("file_name", "From file names", "The picture's own name becomes the caption.", _file_names),
-    _from_texts(
-        "same",
-        "The same text for all",
-        "Writes one text for every picture, or only where there is none.",
-        lambda request: dict.fromkeys(request.pictures, str(request.values["text"])),
-        Field("text", "Text of the caption", is_required=True),
     ),
 )

@@ -14,6 +14,7 @@ from typing import Any, cast
 from ..errors import BusyError, DataError, UsageError
 from ..preparation.caption_edit import PictureCaption, captions_of
 from ..preparation.caption_files import encoded
+from ..preparation.caption_tables import table_bytes
 from ..preparation.facts import PictureFacts, caption_facts
 from ..preparation.journal import Journal
 from ..preparation.journal_log import FORGOTTEN, RUNNING, STOPPED, UNDONE, Operation
@@ -24,6 +25,7 @@ from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
 from .data_choice import flags_of
 from .data_folder import DataFolder
 from .data_needs import trainer_python
+from .data_source_tools import table_of
 from .data_tool import Prepared, Request, Sampled, Tool, checked_values
 from .data_tools import all_groups, tool_named
 from .data_work import Work, Workbench
@@ -114,6 +116,13 @@ def _shown_on(rows: Sequence[PictureFacts], found: DataFolder, tool: Tool, wante
     return None
 
 
+def table(desk: Desk, query: Mapping[str, str]) -> bytes:
+    """The captions of the pictures that are shown, as a metadata file to be downloaded."""
+    given = json.loads(query.get("values") or "{}")
+    _, request = _requested(desk, {**query, "values": {**given, "file": "…"}} if isinstance(given, dict) else query)
+    return table_bytes(table_of(request))
+
+
 def apply(desk: Desk, body: Body) -> dict[str, Any]:
     """Begin what a tool does."""
     tool, prepared = _prepared(desk, body)
@@ -187,6 +196,11 @@ def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
 
 
 def _prepared(desk: Desk, body: Body) -> tuple[Tool, Prepared]:
+    tool, request = _requested(desk, body)
+    return tool, tool.prepare(request)
+
+
+def _requested(desk: Desk, body: Body) -> tuple[Tool, Request]:
     tool = tool_named(str(body.get("tool") or ""))
     found, rows = chosen_rows(desk, body)
     given = body.get("values")
@@ -201,7 +215,7 @@ def _prepared(desk: Desk, body: Body) -> tuple[Tool, Prepared]:
         roots=desk.surroundings.policy().roots,
         python=trainer_python(desk),
     )
-    return tool, tool.prepare(request)
+    return tool, request
 
 
 def _caption_of(found: Any, picture: Path) -> PictureCaption:

@@ -1,160 +1,27 @@
-"""The tools that need a model: tags, descriptions, cut-outs, depth, faces, class pictures.
-
-They run in the trainer's environment, in a process of their own that is gone afterwards (`tanren.picture_models`), and
-tell what they do in lines of JSON.
-"""
+"""The tools that need a model: tags, descriptions, cut-outs, depth, faces, class pictures (data_model_run.py)."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from ..child_process import child_environment
-from ..errors import EnvironmentProblem, UserError
-from ..paths import PathPolicy, package_folder, resolve_user_path
-from ..preparation.journal import Journal
+from ..data.listing import list_folder
+from ..errors import EnvironmentProblem, Problems, UsageError
+from ..options.sampling import SAMPLERS
+from ..paths import PathPolicy, resolve_user_path
+from ..preparation.index import usual_suffix
 from ..preparation.levels import DEEPER, PARENT
 from ..preparation.tags import APPEND, FILL, REPLACE
+from .data_model_run import PreparedRun
 from .data_needs import TAGGING, TRAINER
 from .data_picture_tools import CAPTIONS, OUT
 from .data_prepared import new_folder
-from .data_tool import CHOICE, FLAG, FOLDER, NUMBER, SLIDER, Field, Group, Request, Shown, Tool
-from .data_work import Work
-from .words import Text, text
+from .data_tool import CHOICE, COLOUR, FLAG, FOLDER, LINES, NUMBER, SLIDER, Field, Group, Request, Tool
 
-MODULE = "tanren.picture_models"
 Values = Mapping[str, Any]
 Words = list[str]
-
-
-@dataclass(frozen=True)
-class PreparedRun:
-    """A run of the tool's process.
-
-    Args:
-        python: of the trainer's environment.
-        words: the tool and its flags.
-        data: our data folder, where the journal is.
-        total: pictures it is about, as far as is known.
-    """
-
-    python: Path
-    words: Words
-    data: Path
-    total: int
-
-    @property
-    def count(self) -> int:
-        """Pictures it is about."""
-        return self.total
-
-    def shown(self, most: int) -> list[Shown]:
-        """Only the model can tell."""
-        return []
-
-    def notes(self) -> list[Text]:
-        """Nothing more."""
-        return []
-
-    def carry_out(self, journal: Journal, work: Work) -> Text:
-        """Run it to its end; what it writes it writes through the journal itself.
-
-        Raises:
-            UserError: what the process says is wrong.
-            EnvironmentProblem: it could not be started, or ended without a word.
-        """
-        with tempfile.TemporaryDirectory(prefix="tanren-models-") as folder:
-            return self._run(work, Path(folder) / "stop")
-
-    def _run(self, work: Work, stop_file: Path) -> Text:
-        command = [str(self.python), "-m", MODULE, *self.words, "--events", f"--stop-file={stop_file}"]
-        variables = child_environment(PYTHONPATH=str(package_folder().parent), TANREN_DATA=str(self.data))
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with tempfile.TemporaryFile() as errors:
-            pipes["stderr"] = errors
-            try:
-                process = subprocess.Popen(command, env=variables, **pipes)
-            except OSError as error:
-                raise EnvironmentProblem(
-                    where=str(self.python), what="The trainer's Python could not be started.", why=str(error)
-                ) from error
-            with process:
-                heard = _Heard(work, stop_file)
-                assert process.stdout is not None
-                heard.follow(process.stdout)
-            return heard.outcome(process.returncode, errors)
-
-
-class _Heard:
-    """What the process told."""
-
-    def __init__(self, work: Work, stop_file: Path) -> None:
-        self._work, self._stop_file = work, stop_file
-        self._problem: UserError | None = None
-        self._result: Mapping[str, Any] = {}
-        self._reason = ""
-
-    def follow(self, lines: IO[bytes]) -> None:
-        """Read until it ends; a wish to stop is passed on between two lines."""
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                self._hear(event)
-            if self._work.is_stopped and not self._stop_file.exists():
-                self._stop_file.touch()
-
-    def outcome(self, code: int, errors: IO[bytes]) -> Text:
-        """The sentence, or what went wrong."""
-        if self._result:
-            if self._problem is not None:
-                self._work.notes.append(str(self._problem))
-            return text(
-                "{written} written, {unchanged} left as they are, {failed} failed.",
-                written=self._result.get("written", 0),
-                unchanged=self._result.get("unchanged", 0),
-                failed=self._result.get("failed", 0),
-            )
-        if self._problem is not None:
-            raise self._problem
-        if self._work.is_stopped:
-            return text("It was stopped; what was written so far stays.")
-        errors.seek(0)
-        last = errors.read()[-2000:].decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise EnvironmentProblem(what=f"The process ended with {code}.", why=last or self._reason)
-
-    def _hear(self, event: Mapping[str, Any]) -> None:
-        kind = event.get("kind")
-        if kind == "phase":
-            self._work.progress(int(event.get("done") or 0), int(event.get("total") or 0))
-        elif kind in ("warning", "note"):
-            self._work.notes.append(str(event.get("text", "")))
-        elif kind == "problem":
-            said = {name: str(event.get(name) or "") for name in ("where", "what", "why", "fix")}
-            if self._problem is not None:
-                self._work.notes.append(str(self._problem))
-            self._problem = UserError(**said)
-        elif kind == "result":
-            self._result = event
-        elif kind == "ended":
-            self._reason = str(event.get("reason") or "")
-
-
-# Taggers put what they find behind what is there.
-MODE = Field(
-    "mode",
-    "Where there is a caption already",
-    CHOICE,
-    FILL,
-    ((FILL, "leave it as it is"), (APPEND, "add new tags behind"), (REPLACE, "replace it")),
-)
 
 
 def groups() -> tuple[Group, ...]:
@@ -174,7 +41,9 @@ def _run(name: str, flags: Callable[[Request], Words], *, of_folder: bool = True
         words = [name, *([str(request.level.folder)] if of_folder else []), *flags(request)]
         if of_folder and request.level.kind in (PARENT, DEEPER):
             words.append("--recursive")
-        return PreparedRun(request.python, words, request.data, max(1, request.level.pictures))
+        only_tells = bool(request.values["only_tells"])
+        words += [f"--device={request.values['device']}", *(["--dry-run"] if only_tells else [])]
+        return PreparedRun(request.python, words, request.data, max(1, request.level.pictures), only_tells)
 
     return prepare
 
@@ -188,6 +57,14 @@ def _model(request: Request) -> Words:
     return [f"--model={named}", *(["--download"] if request.values["download"] else [])]
 
 
+def _file(request: Request, name: str) -> str:
+    """A file that a question names, within those that are allowed; empty when it names none."""
+    typed = str(request.values[name]).strip().strip('"')
+    if not typed:
+        return ""
+    return str(resolve_user_path(typed, "file", where=name, policy=PathPolicy(request.roots)))
+
+
 def _out(request: Request) -> Words:
     """The folder for what is made; it comes right behind the folder of pictures."""
     return [str(new_folder(request, str(request.values["out"])))]
@@ -195,6 +72,11 @@ def _out(request: Request) -> Words:
 
 def _flag(values: Values, name: str, word: str, *, when: bool = True) -> Words:
     return [word] if bool(values[name]) is when else []
+
+
+def _given(values: Values, name: str, word: str) -> Words:
+    """The flag of a question that was answered."""
+    return [f"{word}={values[name]}"] if str(values[name]).strip() else []
 
 
 def _tag(request: Request) -> Words:
@@ -206,7 +88,14 @@ def _tag(request: Request) -> Words:
         f"--character-threshold={values['character']}",
         f"--exclude={values['exclude']}",
         f"--first={values['first']}",
+        f"--order={values['order']}",
+        f"--rating={values['rating']}",
+        f"--separator={values['separator']}",
+        f"--batch-size={int(values['batch'])}",
+        *_flag(values, "characters_first", "--characters-first"),
         *_flag(values, "underscores", "--keep-underscores"),
+        *_flag(values, "brackets", "--escape-brackets"),
+        *_suffix(request),
     ]
 
 
@@ -217,23 +106,55 @@ def _describe(request: Request) -> Words:
         f"--mode={values['mode']}",
         f"--prompt={values['prompt']}",
         f"--prefix={values['prefix']}",
+        f"--min-tokens={int(values['shortest'])}",
         f"--max-tokens={int(values['longest'])}",
         f"--beams={int(values['beams'])}",
+        f"--repetition-penalty={values['repetition']}",
+        f"--precision={values['precision']}",
+        f"--batch-size={int(values['batch'])}",
+        *_suffix(request),
     ]
+
+
+def _suffix(request: Request) -> Words:
+    """The suffix of new captions: the chosen one, else what the folder uses most."""
+    parts = request.level.parts
+    usual = usual_suffix(list_folder(str(parts[0].folder), Problems())) if parts else ".txt"
+    return [f"--caption-extension={request.suffix or usual}"]
 
 
 def _cut_out(request: Request) -> Words:
     values = request.values
-    captions = _flag(values, "captions", "--no-captions", when=False)
-    return [*_out(request), *_model(request), f"--result={values['result']}", *captions]
+    return [
+        *_out(request),
+        *_model(request),
+        f"--result={values['result']}",
+        f"--background={values['background']}",
+        f"--kind={values['kind']}",
+        *_flag(values, "captions", "--no-captions", when=False),
+    ]
 
 
-def _faces(request: Request) -> Words:
+def _depth(request: Request) -> Words:
     values = request.values
     return [
         *_out(request),
         *_model(request),
+        f"--kind={values['kind']}",
+        *_flag(values, "far_is_bright", "--far-is-bright"),
+    ]
+
+
+def _faces(request: Request) -> Words:
+    values = request.values
+    boxes = _file(request, "boxes")
+    if not boxes and not str(values["model"]).strip():
+        raise UsageError(where=BOXES.label, what="It needs a detector or a file of boxes.", fix="Give one of the two.")
+    return [
+        *_out(request),
+        *([f"--boxes={boxes}"] if boxes else [*_model(request), f"--threshold={values['threshold']}"]),
         f"--margin={values['margin']}",
+        f"--smallest={int(values['smallest'])}",
         *_flag(values, "square", "--square"),
         *_flag(values, "captions", "--no-captions", when=False),
     ]
@@ -241,20 +162,57 @@ def _faces(request: Request) -> Words:
 
 def _class_pictures(request: Request) -> Words:
     values = request.values
-    base = str(values["base"]).strip().strip('"')
-    if base and request.roots is not None:
-        base = str(resolve_user_path(base, "file", where="base", policy=PathPolicy(request.roots)))
+    prompts = [line.strip() for line in str(values["prompt"]).splitlines() if line.strip()]
     return [
         *_out(request),
         f"--class={values['class']}",
         f"--count={int(values['count'])}",
         f"--repeats={int(values['repeats'])}",
-        *([f"--prompt={values['prompt']}"] if str(values["prompt"]).strip() else []),
+        *(f"--prompt={prompt}" for prompt in prompts),
         f"--negative={values['negative']}",
-        *([f"--size={values['size']}"] if str(values["size"]).strip() else []),
+        *_given(values, "size", "--size"),
         f"--steps={int(values['steps'])}",
-        *(["--transparent"] if values["transparent"] else [f"--model={base}"]),
+        f"--scale={values['scale']}",
+        f"--sampler={values['sampler']}",
+        f"--seed={int(values['seed'])}",
+        f"--precision={values['precision']}",
+        *([f"--clip-skip={int(values['clip_skip'])}"] if values["clip_skip"] else []),
+        *_flag(values, "v_parameterization", "--v-parameterization"),
+        *_flag(values, "no_half_vae", "--no-half-vae"),
+        *_flag(values, "captions", "--no-captions", when=False),
+        *([f"--caption-extension={request.suffix}"] if request.suffix else []),
+        *([f"--vae={vae}"] if (vae := _file(request, "vae")) else []),
+        *(["--transparent"] if values["transparent"] else [f"--model={_file(request, 'base')}"]),
     ]
+
+
+# Taggers put what they find behind what is there.
+MODE = Field(
+    "mode",
+    "Where there is a caption already",
+    CHOICE,
+    FILL,
+    ((FILL, "leave it as it is"), (APPEND, "add new tags behind"), (REPLACE, "replace it")),
+)
+ONLY_TELLS = Field("only_tells", "Write nothing, only tell what would be written", FLAG, False)
+DEVICE = Field(
+    "device",
+    "Where the model runs",
+    CHOICE,
+    "auto",
+    (("auto", "on the GPU where there is one"), ("cpu", "on the CPU"), ("cuda", "on the GPU")),
+    is_more=True,
+)
+BATCH = Field("batch", "Pictures at once", NUMBER, 8, minimum=1, maximum=256, step=1, is_more=True)
+PRECISION = Field(
+    "precision",
+    "Precision of the model",
+    CHOICE,
+    "auto",
+    (("auto", "what suits the device"), *((name, name) for name in ("fp32", "fp16", "bf16"))),
+    is_more=True,
+)
+RUN = (ONLY_TELLS, DEVICE)
 
 
 def _model_fields(usual: str, help_: str) -> tuple[Field, Field]:
@@ -262,6 +220,12 @@ def _model_fields(usual: str, help_: str) -> tuple[Field, Field]:
         Field("model", "Model to use", FOLDER, usual, is_required=True, help=help_),
         Field("download", "Fetch it from the Hugging Face hub when it is not here", FLAG, False),
     )
+
+
+def _kind_field(*names: str) -> Field:
+    """Which published model a file is, where its name does not say so; the names as in picture_models."""
+    choices = (("auto", "told by the file's name"), *((name, name) for name in names))
+    return Field("kind", "Kind of the model", CHOICE, "auto", choices, is_more=True)
 
 
 TAG = Tool(
@@ -278,6 +242,27 @@ TAG = Tool(
         Field("exclude", "Tags never to take", help="Several with commas between them."),
         Field("first", "Tags that open every caption", help="Such as the trigger word."),
         Field("underscores", "Keep underscores", FLAG, False),
+        Field(
+            "order",
+            "Order of the tags",
+            CHOICE,
+            "score",
+            (("score", "the most certain first"), ("model", "as the model has them"), ("alphabet", "by their letters")),
+            is_more=True,
+        ),
+        Field("characters_first", "Characters before all other tags", FLAG, False, is_more=True),
+        Field(
+            "rating",
+            "Tag of the rating",
+            CHOICE,
+            "none",
+            (("none", "is left out"), ("first", "comes first"), ("last", "comes last")),
+            is_more=True,
+        ),
+        Field("brackets", "Brackets with backslashes, as prompts need them", FLAG, False, is_more=True),
+        Field("separator", "Text between tags", value=", ", is_more=True),
+        BATCH,
+        *RUN,
     ),
     _run("tag", _tag),
     scope="folder",
@@ -297,6 +282,21 @@ DESCRIBE = Tool(
         Field("prefix", "What opens every caption", help="Such as the trigger word."),
         Field("longest", "Longest caption, in tokens", NUMBER, 75, minimum=5, maximum=500, step=1),
         Field("beams", "Ways followed at once", NUMBER, 3, minimum=1, maximum=16, step=1, help="1 is fastest."),
+        Field("shortest", "Shortest caption, in tokens", NUMBER, 5, minimum=0, maximum=500, step=1, is_more=True),
+        Field(
+            "repetition",
+            "Penalty for repeated words",
+            NUMBER,
+            1,
+            minimum=0.1,
+            maximum=10,
+            step=0.1,
+            help="1 changes nothing, 1.2 is usual.",
+            is_more=True,
+        ),
+        PRECISION,
+        replace(BATCH, value=1),
+        *RUN,
     ),
     _run("describe", _describe),
     scope="folder",
@@ -316,9 +316,14 @@ CUT_OUT = Tool(
             "What is made",
             CHOICE,
             "alpha",
-            (("alpha", "transparent pictures"), ("flat", "pictures on white"), ("mask", "masks only")),
+            (("alpha", "transparent pictures"), ("flat", "pictures on one colour"), ("mask", "masks only")),
+        ),
+        Field(
+            "background", "Colour behind what stands in front", COLOUR, "#ffffff", help="For pictures on one colour."
         ),
         CAPTIONS,
+        _kind_field("u2net", "isnet", "isnet-anime", "birefnet"),
+        *RUN,
     ),
     _run("mask", _cut_out),
     scope="folder",
@@ -329,22 +334,42 @@ DEPTH = Tool(
     "depth",
     "Depth pictures",
     "Control pictures of how far everything is, by a depth model.",
-    (*_model_fields("", ONNX), OUT),
-    _run("condition", lambda request: [*_out(request), *_model(request)]),
+    (
+        *_model_fields("", ONNX),
+        OUT,
+        Field("far_is_bright", "What is far becomes bright", FLAG, False),
+        _kind_field("midas-small", "midas", "dpt", "depth-anything"),
+        *RUN,
+    ),
+    _run("condition", _depth),
     scope="folder",
     has_preview=False,
     needs=TAGGING,
+)
+BOXES = Field(
+    "boxes",
+    "File of boxes instead of a model",
+    FOLDER,
+    help='JSON: {"picture.png": [[x, y, width, height]]}, in pixels.',
 )
 FACES = Tool(
     "faces",
     "Crop faces",
     "Copies of the faces that a detector finds, with some of what is around.",
     (
-        *_model_fields("", "A file of an ONNX model in the layout of YOLOv8."),
+        replace(
+            _model_fields("", "A file of an ONNX model in the layout of YOLOv8.")[0],
+            is_required=False,
+        ),
+        _model_fields("", "")[1],
+        BOXES,
         OUT,
         Field("margin", "Crop this many times the face", NUMBER, 2, minimum=1, maximum=10, step=0.1),
         Field("square", "As high as wide", FLAG, True),
         CAPTIONS,
+        Field("threshold", "Least certainty of a face", SLIDER, 0.5, minimum=0.05, maximum=1, step=0.05, is_more=True),
+        Field("smallest", "Leave out crops smaller than", NUMBER, 64, minimum=1, maximum=4096, step=1, is_more=True),
+        *RUN,
     ),
     _run("faces", _faces),
     scope="folder",
@@ -361,11 +386,38 @@ CLASS = Tool(
         Field("base", "Base model that draws", FOLDER, help="A checkpoint of Stable Diffusion 1, 2 or XL."),
         Field("count", "Number of pictures", NUMBER, 100, minimum=1, maximum=100000, step=1),
         Field("repeats", "Repeats per epoch", NUMBER, 1, minimum=1, maximum=10000, step=1),
-        Field("prompt", "Prompt instead of the class"),
+        Field("prompt", "Prompts instead of the class", LINES, help="One a line; they take turns."),
         Field("negative", "What they should not show"),
         Field("size", "Size in pixels", help="One number, or WIDTH,HEIGHT; empty: what the model was made for."),
         Field("steps", "Steps of the sampler", NUMBER, 30, minimum=1, maximum=1000, step=1),
         Field("transparent", "Transparent pictures instead, without a model", FLAG, False),
+        Field("scale", "Scale of the guidance", NUMBER, 7.5, minimum=0, maximum=50, step=0.5, is_more=True),
+        Field(
+            "sampler",
+            "Sampler that draws",
+            CHOICE,
+            "euler_a",
+            tuple((name, name) for name in SAMPLERS),
+            is_more=True,
+        ),
+        Field("seed", "Seed of the first picture", NUMBER, 0, minimum=0, maximum=4_000_000_000, step=1, is_more=True),
+        Field("captions", "Write captions for them", FLAG, True, is_more=True),
+        Field("vae", "Another VAE file", FOLDER, is_more=True),
+        Field(
+            "clip_skip",
+            "Layer of the text encoder, from the end",
+            NUMBER,
+            0,
+            minimum=0,
+            maximum=24,
+            step=1,
+            help="As in training (--clip_skip); 0 is what the model was made for.",
+            is_more=True,
+        ),
+        Field("v_parameterization", "It predicts v, and its file does not say so", FLAG, False, is_more=True),
+        Field("no_half_vae", "VAE in full precision", FLAG, False, is_more=True),
+        PRECISION,
+        *RUN,
     ),
     _run("regularize", _class_pictures, of_folder=False),
     scope="folder",

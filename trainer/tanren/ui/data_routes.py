@@ -35,6 +35,12 @@ def _picture(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
     return Response(picture.content, media_type=picture.media_type, headers=headers)
 
 
+def _table(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
+    content = data_change_answers.table(desk, request.query_params)
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": 'attachment; filename="captions.json"'}
+    return Response(content, media_type="application/json", headers=headers)
+
+
 ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "data/overview", _asked(data_answers.overview)),
     ("GET", "data/rows", _asked(data_answers.rows)),
@@ -43,6 +49,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "data/picture", _picture),
     ("GET", "data/tools", _asked(data_change_answers.tools)),
     ("GET", "data/sample", _asked(data_change_answers.sample)),
+    ("GET", "data/table", _table),
     ("GET", "data/work", _asked(data_change_answers.work_state)),
     ("GET", "data/history", _asked(data_change_answers.history)),
     ("GET", "data/needs", _asked(lambda desk, query: needs(desk))),

@@ -18,8 +18,8 @@ from .data_work import Work
 from .words import Text, Words
 
 TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER, SLIDER = "text", "lines", "number", "flag", "choice", "folder", "slider"
-COLOUR = "colour"
-LONGEST_VALUE = 20_000
+COLOUR, UPLOAD = "colour", "upload"
+LONGEST_VALUE, LONGEST_FILE = 20_000, 30_000_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Field:
     Args:
         name: of the value.
         label: in English.
-        kind: TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER, SLIDER or COLOUR (as `#rrggbb`).
+        kind: TEXT, LINES, NUMBER, FLAG, CHOICE, FOLDER, SLIDER, COLOUR (as `#rrggbb`) or UPLOAD (the path of a
+            file, or what is in one that was chosen in the browser).
         value: what stands there at first.
         choices: for CHOICE, value and label each.
         help: one sentence.
@@ -125,6 +126,7 @@ class Tool:
         has_sample: what it makes of one picture can be shown; `Sampled` is what it prepares then.
         shows: mark (data_choice.py) of the pictures on which it is shown best; empty for any.
         only_shows: it changes nothing at all.
+        download: name under which its outcome can also be downloaded; empty when it cannot.
         needs: TRAINER, TAGGING or nothing (data_needs.py): what has to be installed for it.
     """
 
@@ -140,6 +142,7 @@ class Tool:
     has_sample: bool = False
     shows: str = ""
     only_shows: bool = False
+    download: str = ""
     needs: str = ""
 
     def told(self, words: Words) -> dict[str, Any]:
@@ -155,6 +158,7 @@ class Tool:
             "has_sample": self.has_sample,
             "only_shows": self.only_shows,
             "needs": self.needs,
+            "download": self.download,
             "fields": [_field_told(field, words) for field in self.fields],
         }
 
@@ -188,8 +192,9 @@ def _checked(field: Field, value: Any) -> Any:
             raise UsageError(where=where, what=f"{value:g} is out of range.")
         return value
     text = str(value or "")
-    if len(text) > LONGEST_VALUE:
-        raise UsageError(where=where, what=f"The text is longer than {LONGEST_VALUE} characters.")
+    longest = LONGEST_FILE if field.kind == UPLOAD else LONGEST_VALUE
+    if len(text) > longest:
+        raise UsageError(where=where, what=f"The text is longer than {longest} characters.")
     if field.is_required and not text.strip():
         raise UsageError(where=where, what="This is empty.", fix="Fill it in.")
     if field.kind == COLOUR and not re.fullmatch("#[0-9a-fA-F]{6}", text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UsageError
-from . import data_caption_tools, data_model_tools, data_picture_tools, data_ready_tools
+from . import data_caption_tools, data_model_tools, data_picture_tools, data_ready_tools, data_source_tools
 from .data_tool import Group, Tool
 
 
@@ -11,6 +11,7 @@ def all_groups() -> tuple[Group, ...]:
     """As the page shows them."""
     return (
         *data_caption_tools.groups(),
+        *data_source_tools.groups(),
         *data_model_tools.groups(),
         *data_picture_tools.groups(),
         *data_ready_tools.groups(),

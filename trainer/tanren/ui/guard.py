@@ -136,14 +136,14 @@ class Guard:
                 fix=self.access.opt_in,
             )
 
-    def check_body(self, caller: Caller) -> None:
+    def check_body(self, caller: Caller, most: int = BODY_BYTES) -> None:
         """Refuse bodies that are not JSON, or too large; a browser asks first before it sends JSON elsewhere."""
         kind = caller.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Refused(415, what="Changes are asked for in JSON.", fix="Send Content-Type: application/json.")
         length = caller.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > BODY_BYTES:
-            raise too_large()
+        if length.isdecimal() and int(length) > most:
+            raise too_large(most)
 
     def guarded(self, *, write: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """A decorator for gradio handlers: the caller is checked before the handler runs.
@@ -204,9 +204,9 @@ def caller_of(request: Any) -> Caller:
     return Caller(_lower(source.headers), method)
 
 
-def too_large() -> Refused:
+def too_large(most: int = BODY_BYTES) -> Refused:
     """The refusal of a body over the limit."""
-    return Refused(413, what=f"The request is larger than {BODY_BYTES // 1024} KiB.", fix="Send less at once.")
+    return Refused(413, what=f"The request is larger than {most // 1024} KiB.", fix="Send less at once.")
 
 
 def _add_request(checked: Callable[..., Any], signature: inspect.Signature, kind: type) -> None:

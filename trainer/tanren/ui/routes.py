@@ -26,6 +26,8 @@ from .samples_out import Picture
 from .static_files import MEDIA_TYPES, StaticFiles
 
 PREFIX, NAME = "/tanren", "tanren"
+# Files of captions that a browser sends; a hundred thousand pictures have some ten megabytes.
+LARGER_BODIES = dict.fromkeys(("data/preview", "data/apply"), 32 * 1024 * 1024)
 DEEPEST_OFFSET = 2**63
 STATUS = {BusyError: 409, DataError: 422, StorageError: 507, EnvironmentProblem: 503}
 # The answer is never a page, is for this page only, and is not kept.
@@ -82,7 +84,7 @@ def api_routes(desk: Desk, static: StaticFiles | None = None) -> list[BaseRoute]
         *library_routes.ROUTES,
     ]
     routes: list[BaseRoute] = [
-        Route(f"/api/{path}", _endpoint(desk, answer, write=method == "POST"), methods=[method])
+        Route(f"/api/{path}", _endpoint(desk, answer, write=method == "POST", path=path), methods=[method])
         for method, path, answer in table
     ]
     if static is not None:
@@ -91,7 +93,7 @@ def api_routes(desk: Desk, static: StaticFiles | None = None) -> list[BaseRoute]
     return [*routes, Route("/{rest:path}", _endpoint(desk, _unknown, write=False), methods=every)]
 
 
-def _endpoint(desk: Desk, answer: Answer, *, write: bool) -> Callable[[Request], Any]:
+def _endpoint(desk: Desk, answer: Answer, *, write: bool, path: str = "") -> Callable[[Request], Any]:
     """A route: check the caller, read the body, answer on a thread."""
 
     async def endpoint(request: Request) -> Response:
@@ -100,8 +102,9 @@ def _endpoint(desk: Desk, answer: Answer, *, write: bool) -> Callable[[Request],
             desk.guard.check(caller, write=write)
             body: dict[str, Any] = {}
             if write:
-                desk.guard.check_body(caller)
-                body = await _body(request)
+                most = LARGER_BODIES.get(path, BODY_BYTES)
+                desk.guard.check_body(caller, most)
+                body = await _body(request, most)
             return await run_in_threadpool(_answered, desk, answer, request, body)
         except UserError as problem:
             return _refused(problem, desk)
@@ -130,13 +133,13 @@ FAULT = {
 }
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(request: Request, most: int) -> dict[str, Any]:
     """The JSON object of a request; never more of it than the limit is kept."""
     content = b""
     async for part in request.stream():
         content += part
-        if len(content) > BODY_BYTES:
-            raise too_large()
+        if len(content) > most:
+            raise too_large(most)
     try:
         body = json.loads(content or b"{}", parse_constant=_no_number)
     except (ValueError, RecursionError) as error:

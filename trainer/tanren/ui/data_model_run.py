@@ -1,0 +1,149 @@
+"""A run of a tool that needs a model, in a process of its own that is gone afterwards (`tanren.picture_models`).
+
+It runs in the trainer's environment and tells what it does in lines of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ..child_process import child_environment
+from ..errors import EnvironmentProblem, UserError
+from ..paths import package_folder
+from ..preparation.journal import Journal
+from .data_tool import Shown
+from .data_work import Work
+from .words import Text, text
+
+MODULE = "tanren.picture_models"
+PICTURES_TOLD = 100
+Words = list[str]
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run of the tool's process.
+
+    Args:
+        python: of the trainer's environment.
+        words: the tool and its flags.
+        data: our data folder, where the journal is.
+        total: pictures it is about, as far as is known.
+        only_tells: it writes nothing and says for each picture what it would write.
+    """
+
+    python: Path
+    words: Words
+    data: Path
+    total: int
+    only_tells: bool = False
+
+    @property
+    def count(self) -> int:
+        """Pictures it is about."""
+        return self.total
+
+    def shown(self, most: int) -> list[Shown]:
+        """Only the model can tell."""
+        return []
+
+    def notes(self) -> list[Text]:
+        """Nothing more."""
+        return []
+
+    def carry_out(self, journal: Journal, work: Work) -> Text:
+        """Run it to its end; what it writes it writes through the journal itself.
+
+        Raises:
+            UserError: what the process says is wrong.
+            EnvironmentProblem: it could not be started, or ended without a word.
+        """
+        with tempfile.TemporaryDirectory(prefix="tanren-models-") as folder:
+            return self._run(work, Path(folder) / "stop")
+
+    def _run(self, work: Work, stop_file: Path) -> Text:
+        command = [str(self.python), "-m", MODULE, *self.words, "--events", f"--stop-file={stop_file}"]
+        variables = child_environment(PYTHONPATH=str(package_folder().parent), TANREN_DATA=str(self.data))
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with tempfile.TemporaryFile() as errors:
+            pipes["stderr"] = errors
+            try:
+                process = subprocess.Popen(command, env=variables, **pipes)
+            except OSError as error:
+                raise EnvironmentProblem(
+                    where=str(self.python), what="The trainer's Python could not be started.", why=str(error)
+                ) from error
+            with process:
+                heard = _Heard(work, stop_file, self.only_tells)
+                assert process.stdout is not None
+                heard.follow(process.stdout)
+            return heard.outcome(process.returncode, errors)
+
+
+class _Heard:
+    """What the process told."""
+
+    def __init__(self, work: Work, stop_file: Path, only_tells: bool) -> None:
+        self._work, self._stop_file, self._only_tells = work, stop_file, only_tells
+        self._told = 0
+        self._problem: UserError | None = None
+        self._result: Mapping[str, Any] = {}
+        self._reason = ""
+
+    def follow(self, lines: IO[bytes]) -> None:
+        """Read until it ends; a wish to stop is passed on between two lines."""
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                self._hear(event)
+            if self._work.is_stopped and not self._stop_file.exists():
+                self._stop_file.touch()
+
+    def outcome(self, code: int, errors: IO[bytes]) -> Text:
+        """The sentence, or what went wrong."""
+        if self._result:
+            if self._problem is not None:
+                self._work.notes.append(str(self._problem))
+            if self._only_tells:
+                return text("Nothing was written. {count} would be written.", count=self._result.get("written", 0))
+            return text(
+                "{written} written, {unchanged} left as they are, {failed} failed.",
+                written=self._result.get("written", 0),
+                unchanged=self._result.get("unchanged", 0),
+                failed=self._result.get("failed", 0),
+            )
+        if self._problem is not None:
+            raise self._problem
+        if self._work.is_stopped:
+            return text("It was stopped; what was written so far stays.")
+        errors.seek(0)
+        last = errors.read()[-2000:].decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise EnvironmentProblem(what=f"The process ended with {code}.", why=last or self._reason)
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        kind = event.get("kind")
+        if kind == "phase":
+            self._work.progress(int(event.get("done") or 0), int(event.get("total") or 0))
+        elif kind == "picture" and self._only_tells and self._told < PICTURES_TOLD:
+            self._told += 1
+            self._work.notes.append(f"{Path(str(event.get('file', ''))).name}: {event.get('text', '')}")
+        elif kind in ("warning", "note"):
+            self._work.notes.append(str(event.get("text", "")))
+        elif kind == "problem":
+            said = {name: str(event.get(name) or "") for name in ("where", "what", "why", "fix")}
+            if self._problem is not None:
+                self._work.notes.append(str(self._problem))
+            self._problem = UserError(**said)
+        elif kind == "result":
+            self._result = event
+        elif kind == "ended":
+            self._reason = str(event.get("reason") or "")
