@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-from ..checkpoint.choosing import state_to_resume
-from ..data.dataset import BucketDataset
 from ..data.records import Scan
-from ..engine.averages import FiniteWatch, LossAverage
-from ..engine.caching import cache_inputs
-from ..engine.continuing import start_position
-from ..engine.fused import check_fused
-from ..engine.learner import Learner, check_learning
-from ..engine.loop import fit
-from ..engine.precision import choose_precision, place
 from ..engine.processes import Processes
-from ..engine.results import make_saver
-from ..engine.run import Run
-from ..engine.setup import check_computing, choose_seed, count_run, load_with_network, make_previews, prepare_model
-from ..engine.sharing import check_sharing
-from ..engine.trackers import tracking
 from ..events import Report
 from ..families.base import Family
 from ..objectives.denoising import Denoising
-from ..options.caching import CachingOptions
-from ..options.dataset import DatasetOptions
-from ..options.loss import LossOptions
-from ..options.model import ModelOptions
-from ..options.saving import ResumeOptions
 from ..options.spec import Settings
-from ..options.training import TrainingOptions
+from .learning import learn_from_pictures, prepare
 
 TRACKER = "network_train"
 
@@ -41,48 +20,5 @@ def run(family: Family, settings: Settings, scan: Scan, report: Report, processe
         UserError: what only loading and training could show.
         StoppedOnRequest: somebody asked; everything needed to go on is saved.
     """
-    check_learning(settings)
-    training = settings[TrainingOptions]
-    check_fused(settings, processes)
-    check_sharing(settings, processes.sharing)
-    seed = choose_seed(training, processes, state_to_resume(settings))
-    precision = choose_precision(training, processes.device, report)
-    check_computing(settings, processes.device, report)
-
-    placement = place(precision, settings[ModelOptions], is_shared=processes.sharing is not None)
-    model, network = load_with_network(family, settings, placement, seed, report)
-    network.to(precision.device, precision.network)
-    counts = count_run(scan, training, processes)
-    learner = Learner(network, settings, counts.max_train_steps, processes.count, report)
-    prepare_model(model, network, settings, processes)
-
-    dataset = BucketDataset(scan, settings, family.latents, seed, report, max_train_steps=counts.max_train_steps)
-    resting = cache_inputs(dataset, model, network, settings, processes)
-    objective = Denoising(
-        model,
-        network,
-        settings[LossOptions],
-        seed=seed,
-        validation_seed=settings[DatasetOptions].validation_seed,
-        vae_batch_size=settings[CachingOptions].vae_batch_size,
-    )
-
-    running = Run(
-        dataset=dataset,
-        objective=objective,
-        network=network,
-        learner=learner,
-        scaler=precision.make_scaler(),
-        average=LossAverage(),
-        watch=FiniteWatch(),
-        counts=counts,
-        accumulation=training.gradient_accumulation_steps,
-        precision=precision,
-        processes=processes,
-        seed=seed,
-        previews=make_previews(model, network, learner, resting, settings, precision, processes, seed, report),
-        start=start_position(settings[ResumeOptions], counts, training.gradient_accumulation_steps),
-    )
-    saver = make_saver(running, settings, scan, family, report)
-    with tracking(settings, TRACKER, report, processes), closing(dataset):
-        fit(running, saver, settings, report)
+    prepared = prepare(family, settings, scan, report, processes)
+    learn_from_pictures(prepared, scan, Denoising, TRACKER)
