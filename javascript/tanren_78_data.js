@@ -47,7 +47,7 @@
       this.grid = tanren.data.makeGrid({
         ask: (offset, count) => this.ask("rows", { filter: JSON.stringify(this.filter), offset, count }),
         fill: (row) => this.cell(row),
-        onOpen: (row) => this.editor.open(row),
+        onOpen: (row) => (this.editor.open(row), this.tools.showOn()),
         onTrouble: (error) => this.show(error),
       });
       this.editor = tanren.data.makeEditor({
@@ -61,7 +61,7 @@
         suggest: (typed) => this.tags.suggest(typed),
       });
       this.search = this.makeSearch();
-      this.tools = tanren.data.makeTools({ question: () => ({ ...this.question(), filter: this.filter }), onDone: () => this.changed(), chosen: () => this.grid.total });
+      this.tools = tanren.data.makeTools({ question: () => ({ ...this.question(), filter: this.filter }), onDone: () => this.changed(), chosen: () => this.grid.total, selected: () => this.grid.selectedPath });
       const gallery = el("div", { class: "tn-data-gallery" }, this.search, this.grid.root);
       this.middle = el("div", { class: "tn-data-middle" }, this.tags.root, gallery);
       this.parts = el("div", { class: "tn-data-parts" }, this.overview.root, this.editor.root, this.middle, this.tools.root);
@@ -212,7 +212,7 @@
     cell(row) {
       const picture = row.flags.includes("unusable")
         ? el("div", { class: "tn-cell-none" }, tanren.symbol("failed"), t("cannot be used"))
-        : el("img", { class: "tn-cell-picture", loading: "lazy", alt: "", src: this.address(row, 160) });
+        : el("img", { class: row.flags.includes("transparent") ? "tn-cell-picture tn-see-through" : "tn-cell-picture", loading: "lazy", alt: "", src: this.address(row, 160) });
       const caption = row.has_caption ? row.caption : t("no caption");
       return [
         picture,
@@ -225,6 +225,7 @@
     move(row) {
       this.grid.selectRow(row);
       this.editor.open(row);
+      this.tools.showOn();
     }
 
     saved(row) {

@@ -70,6 +70,7 @@
       tanren.setText(this.facts, row.facts.join(" · "));
       this.picture.src = this.address(row, BIG_SIDE);
       this.picture.alt = row.name;
+      this.picture.classList.toggle("tn-see-through", row.flags.includes("transparent"));
       this.showCrop(row.crop);
       this.problem.replaceChildren();
       const detail = await this.ask(row);

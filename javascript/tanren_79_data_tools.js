@@ -14,13 +14,15 @@
    * @param {Object} settings
    * @param {() => Object} settings.question folder, view and filter of the pictures that are shown
    * @param {() => number} settings.chosen how many these are
+   * @param {() => ?string} settings.selected path of the picture that is open or marked
    * @param {() => void} settings.onDone files were changed
    */
   tanren.data.makeTools = (settings) => new Tools(settings);
 
   class Tools {
-    constructor({ question, chosen, onDone }) {
+    constructor({ question, chosen, selected, onDone }) {
       this.question = question;
+      this.selected = selected;
       this.chosen = chosen;
       this.onDone = onDone;
       this.tool = null;
@@ -36,7 +38,13 @@
     update() {
       if (!this.groups) this.load();
       if (this.tool) this.tool.count(this.chosen());
+      this.showOn();
       this.history.refresh();
+    }
+
+    /** Another picture was opened: show on that one what the tool would make of it. */
+    showOn() {
+      if (this.tool) this.tool.showOn(this.selected());
     }
 
     async load() {
@@ -58,7 +66,7 @@
     open(tool) {
       const isSame = this.tool && this.tool.tool.name === tool.name;
       this.buttons.querySelectorAll("[data-tool]").forEach((button) => tanren.setAttribute(button, "aria-pressed", String(!isSame && button.dataset.tool === tool.name)));
-      this.tool = isSame ? null : new ToolForm(tool, { question: () => this.question(), onStarted: () => this.follow() });
+      this.tool = isSame ? null : new ToolForm(tool, { question: () => this.question(), selected: () => this.selected(), onStarted: () => this.follow() });
       this.form.replaceChildren(...(this.tool ? [this.tool.root] : []));
       if (this.tool) {
         this.tool.count(this.chosen());
@@ -104,8 +112,9 @@
 
   /** The questions of one tool. */
   class ToolForm {
-    constructor(tool, { question, onStarted }) {
+    constructor(tool, { question, selected, onStarted }) {
       this.tool = tool;
+      this.selected = selected;
       this.question = question;
       this.onStarted = onStarted;
       this.inputs = new Map();
@@ -174,16 +183,26 @@
       if (this.tool.has_sample) this.timer = window.setTimeout(() => this.showSample(), LIVE_PAUSE);
     }
 
+    showOn(path) {
+      if (this.tool.has_sample && path && path !== this.shownOn) this.showSample();
+    }
+
     /** One picture before and after, for tools whose outcome is a picture. */
     async showSample() {
       const { folder, view, filter } = this.question();
-      const asked = new URLSearchParams({ folder, view, filter: JSON.stringify(filter), tool: this.tool.name, values: JSON.stringify(this.values()) });
+      const path = this.selected() || "";
+      this.shownOn = path;
+      const asked = new URLSearchParams({ folder, view, filter: JSON.stringify(filter), tool: this.tool.name, values: JSON.stringify(this.values()), path });
+      const turn = (this.turn = (this.turn || 0) + 1);
       try {
         const state = await tanren.ask("data/sample?" + asked.toString());
+        // A newer value was asked about meanwhile.
+        if (turn !== this.turn) return null;
         if (!state.after) return this.sample.replaceChildren(el("p", { class: "tn-soft" }, state.said || ""));
         const figure = (src, text) => el("figure", {}, el("img", { src, alt: text }), el("figcaption", { class: "tn-caption" }, text));
         const before = tanren.address("data/picture?" + new URLSearchParams({ path: state.path, side: 1024 }).toString());
-        this.sample.replaceChildren(figure(before, t("picture before")), figure(state.after, t("picture after")));
+        const where = el("p", { class: "tn-soft" }, t("Shown on {name}. Open another picture to see it on that one.", { name: state.path.split(/[\\/]/).pop() }));
+        this.sample.replaceChildren(figure(before, t("picture before")), figure(state.after, t("picture after")), where);
       } catch (error) {
         this.sample.replaceChildren(tanren.problemCard(tanren.problemOf(error), [], "warning"));
       }
