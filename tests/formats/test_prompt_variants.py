@@ -32,6 +32,14 @@ DRAWN = [
     ("{}", {"{}"}),
     ("{2$$}", {"2$$"}),
     ("{赤い|青い}猫", {"赤い猫", "青い猫"}),
+    ("{a {red|blue} cat|a dog}", {"a red cat", "a blue cat", "a dog"}),
+    ("{2$$A|{B|C}}", {"A, B", "B, A", "A, C", "C, A"}),
+    ("{A|{B|{C|D}}} {E}", {"A E", "B E", "C E", "D E"}),
+    ("{{x}}", {"x"}),
+    ("{A|{e$$B|C}}", {"A", "B", "C"}),
+    ("{a {b|c}", {"{a b", "{a c"}),
+    ("{a|b} c}", {"a c}", "b c}"}),
+    (r"\{a|b\} {\}|\{}", {"{a|b} }", "{a|b} {"}),
 ]
 # (line, all it stands for, in order)
 ENUMERATED = [
@@ -42,6 +50,9 @@ ENUMERATED = [
     ("{e$$0-1$$A|B}", ["", "A", "B"]),
     ("{e$$2$$ and $$A|B|C}", ["A and B", "A and C", "B and C"]),
     ("{e$$a,|b,} c", ["a, c", "b, c"]),
+    ("{e$$A|{e$$B|C}}", ["A", "B", "C"]),
+    ("{e$$A {e$$1|2}|B} {e$$x|y}", ["A 1 x", "A 1 y", "A 2 x", "A 2 y", "B x", "B y"]),
+    ("{e$$2$$A|{e$$B|C}|D}", ["A, B", "A, C", "A, D", "B, D", "C, D"]),
 ]
 
 
@@ -62,6 +73,19 @@ def test_a_random_group_beside_an_enumerated_one_is_drawn_for_each_combination()
     assert {prompt[-1] for prompt in prompts} == {"a", "b"}
 
 
+def test_a_random_group_inside_an_enumerated_one_is_drawn_where_it_is_chosen():
+    prompts = expand("{e$$A {x|y}|B}", 1, random.Random(1))
+
+    assert prompts[0] in ("A x", "A y") and prompts[1:] == ["B"]
+
+
+@pytest.mark.parametrize("depth", [1, 49, 50, 3000])
+def test_braces_in_braces_have_an_end(depth):
+    (prompt,) = expand("{" * depth + "x" + "}" * depth, 1, random.Random(1))
+
+    assert prompt == "{" * max(0, depth - 50) + "x" + "}" * max(0, depth - 50)
+
+
 def test_the_same_seed_draws_the_same_variants():
     line = "{a|b|c} {2$$d|e|f}"
     assert expand(line, 20, random.Random(5)) == expand(line, 20, random.Random(5))
@@ -79,7 +103,7 @@ def test_more_combinations_than_anybody_draws_are_refused_before_they_are_made()
 
 
 @settings(derandomize=True)
-@given(st.text(alphabet="{}|$e-12 a,", max_size=40))
+@given(st.text(alphabet="{}|$e-12 a,\\", max_size=40))
 def test_any_line_expands_without_a_fault(line):
     try:
         prompts = expand(line, 2, random.Random(1))

@@ -2,7 +2,8 @@ r"""Emphasis in prompts: which stretch of the text counts how much.
 
 `(text)` counts 1.1 times, `[text]` 1/1.1 times, `(text:1.3)` 1.3 times; nested ranges multiply. A range that is not
 closed runs to the end; a closing bracket without its opening one is text. `\(`, `\)`, `\[`, `\]` and `\\` are the
-characters themselves. `[text:1.3]` has no number form: there the colon is text.
+characters themselves, and a backslash before anything else is left out, as the WebUI does. `[text:1.3]` has no number
+form: there the colon is text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 STRONGER = 1.1
 SAME = 1e-9
 TOKEN = re.compile(
-    r"\\(?P<escaped>[()\[\]\\])"
+    r"\\(?P<escaped>[()\[\]\\]?)"
     r"|:\s*(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))\s*\)"
     r"|(?P<bracket>[()\[\]])"
     r"|(?P<text>[^\\()\[\]:]+|.)",
@@ -36,7 +37,7 @@ def parse_prompt_weights(prompt: str) -> list[tuple[str, float]]:
         elif bracket == "]" and opened["["]:
             _multiply(pieces, opened["["].pop(), 1 / STRONGER)
         else:
-            pieces.append((found["escaped"] or found[0], 1.0))
+            pieces.append((found[0] if found["escaped"] is None else found["escaped"], 1.0))
     for kind, factor in (("(", STRONGER), ("[", 1 / STRONGER)):
         for start in opened[kind]:
             _multiply(pieces, start, factor)
