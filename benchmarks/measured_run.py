@@ -3,8 +3,9 @@
     python benchmarks/measured_run.py sdxl_train_network --pretrained_model_name_or_path=…
 
 The last line it prints is a JSON object: `code`; `phases`, by name the most and the last bytes of memory, in their
-order; `wall` and `cpu`, seconds of each step, the first one left out. Memory is what belongs to the process alone:
-pages of a mapped file, which the system takes back when it needs them, do not count.
+order, and of a GPU, if there is one, the most that torch had given out and the most that it had taken; `wall` and
+`cpu`, seconds of each step, the first one left out. Memory is what belongs to the process alone: pages of a mapped
+file, which the system takes back when it needs them, do not count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "trainer"))
 
+import torch
 from tanren.entry import Session
 from tanren.errors import UserError
 
@@ -51,14 +53,25 @@ class Watch:
         """A sink of the run's events."""
         self.look()
         if event["kind"] == "phase":
-            self.phase = event["name"]
+            self.enter(event["name"])
         elif event["kind"] == "step":
-            self.phase = "train"
+            self.enter("train")
             self.steps.append((time.perf_counter(), time.process_time()))
         elif event["kind"] == "epoch":
             # Saving copies the network's weights, which is not what a step takes.
-            self.phase = "save"
+            self.enter("save")
         self.look()
+
+    def enter(self, phase: str) -> None:
+        """Note what the GPU gave in the phase before, and begin another one."""
+        if phase == self.phase:
+            return
+        if torch.cuda.is_available():
+            known = self.phases.setdefault(self.phase, {"peak": 0, "last": 0})
+            known["gpu"] = max(known.get("gpu", 0), torch.cuda.max_memory_allocated())
+            known["gpu_taken"] = max(known.get("gpu_taken", 0), torch.cuda.max_memory_reserved())
+            torch.cuda.reset_peak_memory_stats()
+        self.phase = phase
 
     def __enter__(self) -> Watch:
         threading.Thread(target=self._keep_looking, daemon=True).start()
@@ -73,6 +86,7 @@ class Watch:
 
     def told(self) -> dict[str, Any]:
         """What was seen."""
+        self.enter("end")
         pairs = list(zip(self.steps, self.steps[1:], strict=False))
         wall, cpu = ([round(after[kind] - before[kind], 3) for before, after in pairs] for kind in (0, 1))
         return {"phases": self.phases, "wall": wall, "cpu": cpu}

@@ -2,12 +2,13 @@
 
     python benchmarks/step.py                       a middle-sized U-Net, float32, 256 px
     python benchmarks/step.py --unet sd15 --bf16    the real SD 1.5 shapes, bfloat16
+    python benchmarks/step.py --unet sdxl --bf16 --device cuda --pixels 1024 --pairs 30
 
 Both sides train the same random weights on the same noise, in turns within one process, so that whatever else the
 machine does hits both. The first turns are dropped. Time is the process's CPU time per step; the ratio is the median
 over the pairs. Kept activations are what autograd holds between forward and backward. Peak memory (Linux) is that of a
 process of its own per side during three steps, weights included. A run counts only if both sides have the same loss at
-every step.
+every step. On a GPU time is that of the clock, each step waited for, and memory is what torch gave out of the GPU's.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main() -> int:
     options = arguments().parse_args()
     torch.set_num_threads(1)
     dtype = torch.bfloat16 if options.bf16 else torch.float32
-    work = Work(options.unet, options.pixels, options.batch, options.rank, dtype)
+    work = Work(options.unet, options.pixels, options.batch, options.rank, dtype, options.device)
     if options.memory_of:
         print(json.dumps({"peak_bytes": peak_memory(work, options.memory_of)}))
         return 0
@@ -52,7 +53,8 @@ def main() -> int:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--unet", choices=[name for name in UNETS if name != "sdxl"], default="mid")
+    parser.add_argument("--unet", choices=UNETS, default="mid")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--pixels", type=int, default=256, help="side of the square picture")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rank", type=int, default=16)
@@ -79,9 +81,9 @@ def compare(work: Work, pairs: int) -> dict[str, Any]:
     for number in range(pairs + DROPPED):
         inputs = draws(work.data(number), number)
         for name, side in sides.items():
-            started = time.process_time()
+            started = now(work)
             loss = side.step(inputs, number)
-            seconds[name].append(time.process_time() - started)
+            seconds[name].append(now(work) - started)
             losses[name].append(loss.item())
     kept = {name: kept_bytes(side, draws(work.data(0), 0)) for name, side in sides.items()}
     apart = max(abs(a - b) / abs(b) for a, b in zip(losses["ours"], losses["plain"], strict=True))
@@ -94,6 +96,14 @@ def compare(work: Work, pairs: int) -> dict[str, Any]:
         "ratios": sorted(a / b for a, b in zip(timed["ours"], timed["plain"], strict=True)),
         "kept_bytes": {**kept, "ratio": kept["ours"] / kept["plain"]},
     }
+
+
+def now(work: Work) -> float:
+    """Seconds of this process; on a GPU those of the clock, when all that was asked for is done."""
+    if work.device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def kept_bytes(side: Side, inputs: Any) -> int:
@@ -118,11 +128,15 @@ def peak_memory(work: Work, name: str) -> int:
     """Peak bytes of this process during a few steps of one side, the model's weights included."""
     side = SIDES[name](work, work.build_unet())
     gc.collect()
+    if work.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     # Drawing random weights must not count; Linux forgets the peak so far when told to.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     draws = InputDraws(LossOptions(), 1, 1)
     for number in range(STEPS_FOR_MEMORY):
         side.step(draws(work.data(number), number), number)
+    if work.device == "cuda":
+        return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
@@ -138,10 +152,10 @@ def table(work: Work, result: dict[str, Any]) -> str:
     """The result for people."""
     ratios, kept = result["ratios"], result["kept_bytes"]
     lines = [
-        f"{work.unet} U-Net, {work.pixels} px, batch {work.batch}, rank {work.rank}, {work.dtype}, torch "
-        f"{torch.__version__}",
+        f"{work.unet} U-Net, {work.pixels} px, batch {work.batch}, rank {work.rank}, {work.dtype}, "
+        f"{work.device}, torch {torch.__version__}",
         f"{'':16}{'ours':>12}{'plain':>12}{'ratio':>8}",
-        time_line(result["seconds"], ratios),
+        time_line(result["seconds"], ratios, "CPU time" if work.device == "cpu" else "time"),
         memory_line("kept activations", kept),
     ]
     if "peak_bytes" in result:
@@ -151,10 +165,10 @@ def table(work: Work, result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def time_line(seconds: dict[str, float], ratios: list[float]) -> str:
+def time_line(seconds: dict[str, float], ratios: list[float], kind: str) -> str:
     middle = statistics.median(ratios)
     spread = f"({ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} pairs)"
-    return f"{'CPU time':16}{seconds['ours']:>10.3f} s{seconds['plain']:>10.3f} s{middle:>8.3f}  {spread}"
+    return f"{kind:16}{seconds['ours']:>10.3f} s{seconds['plain']:>10.3f} s{middle:>8.3f}  {spread}"
 
 
 def memory_line(name: str, values: dict[str, float]) -> str:

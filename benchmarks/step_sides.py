@@ -66,6 +66,7 @@ class Work:
         batch: samples per step.
         rank: of the LoRA; alpha is the same.
         dtype: of the frozen weights and activations; trained weights are float32.
+        device: "cpu" or "cuda".
     """
 
     unet: str
@@ -73,6 +74,7 @@ class Work:
     batch: int
     rank: int
     dtype: torch.dtype
+    device: str = "cpu"
 
     @property
     def family(self) -> Family:
@@ -82,7 +84,8 @@ class Work:
     def build_unet(self) -> UNet2DConditionModel:
         """The frozen U-Net with random weights, the same every time."""
         torch.manual_seed(SEED)
-        return UNet2DConditionModel(**UNETS[self.unet]).requires_grad_(False).eval()
+        with torch.device(self.device):
+            return UNet2DConditionModel(**UNETS[self.unet]).requires_grad_(False).eval()
 
     def data(self, step: int) -> Batch:
         """Latents and text states of one step, drawn by its number."""
@@ -128,11 +131,11 @@ class Ours:
     """The training step of this package, with its objective, network, optimizer and lean U-Net."""
 
     def __init__(self, work: Work, unet: UNet2DConditionModel) -> None:
-        device = torch.device("cpu")
+        device = torch.device(work.device)
         words = ["--network_module=networks.lora", f"--network_dim={work.rank}", f"--network_alpha={work.rank}"]
         words += ["--network_train_unet_only", f"--learning_rate={RATE}", f"--max_grad_norm={CLIP}"]
         settings = parse("train_network", COMMANDS["train_network"].groups, words).settings
-        self.unet = unet
+        self.unet, self._device = unet, device
         model = Model(
             family=work.family,
             denoiser=unet.to(work.dtype),
@@ -167,7 +170,7 @@ class Ours:
 
     def loss(self, inputs: DenoisingInputs) -> Tensor:
         """The forward pass alone."""
-        return self.objective.loss(inputs).loss
+        return self.objective.loss(inputs.to(self._device)).loss
 
     def step(self, inputs: DenoisingInputs, number: int) -> Tensor:
         """One update."""
@@ -187,7 +190,7 @@ class Plain:
         for parameter in self.parameters:
             parameter.data = parameter.data.float()
         self.unet.train()
-        self.dtype = work.dtype
+        self.dtype, self.device, self.has_sizes = work.dtype, work.device, work.family is sdxl.FAMILY
         self.scheduler = DDPMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000
         )
@@ -204,12 +207,20 @@ class Plain:
 
     def loss(self, inputs: DenoisingInputs) -> Tensor:
         """The forward pass alone."""
+        inputs = inputs.to(torch.device(self.device))
         assert inputs.latents is not None and inputs.text is not None
         noisy = self.scheduler.add_noise(inputs.latents, inputs.noise, inputs.timesteps)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.dtype is not torch.float32):
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.dtype is not torch.float32):
             text = inputs.text.hidden.to(self.dtype)
-            prediction = self.unet(noisy.to(self.dtype), inputs.timesteps, text, return_dict=False)[0]
+            told = {"added_cond_kwargs": self.sizes(inputs)} if self.has_sizes else {}
+            prediction = self.unet(noisy.to(self.dtype), inputs.timesteps, text, return_dict=False, **told)[0]
         return F.mse_loss(prediction.float(), inputs.noise.float())
+
+    def sizes(self, inputs: DenoisingInputs) -> dict[str, Tensor]:
+        """What SDXL is told beside the text; the pictures of `Work.data` have no size."""
+        assert inputs.text is not None and inputs.text.pooled is not None
+        pooled = inputs.text.pooled.to(self.dtype)
+        return {"text_embeds": pooled, "time_ids": pooled.new_zeros(len(pooled), 6)}
 
     def step(self, inputs: DenoisingInputs, number: int) -> Tensor:
         """One update."""

@@ -1,5 +1,7 @@
 """Whole runs with the options that save memory."""
 
+import os
+
 import pytest
 import torch
 from recipes import training
@@ -75,3 +77,16 @@ def test_with_full_bf16_the_weights_that_learn_are_bfloat16(model, data, tmp_pat
         torch.bfloat16
     }
     assert metadata(file)["ss_mixed_precision"] == "bf16"
+
+
+@pytest.mark.option("deterministic")
+def test_deterministic_chooses_the_algorithms_of_its_run_only(model, data, tmp_path, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    short = {"max_train_steps": 1, "max_train_epochs": None}
+    train("train_network", model, data, tmp_path / "asked", deterministic=True, **short)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+    train("train_network", model, data, tmp_path / "not asked", **short)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert same_tensors(tmp_path / "asked/waves.safetensors", tmp_path / "not asked/waves.safetensors")

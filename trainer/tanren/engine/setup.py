@@ -26,6 +26,7 @@ from ..options.sampling import SamplingOptions
 from ..options.saving import SavingOptions
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
+from .determinism import choose_algorithms
 from .learner import Learner
 from .precision import Precision, keep_whole, shrink_weights
 from .previews import Previews, Steered, unsteered
@@ -74,12 +75,13 @@ def count_run(scan: Scan, training: TrainingOptions, processes: Processes) -> Co
 
 
 def check_computing(settings: Settings, device: torch.device, report: Report) -> None:
-    """Tell what the device makes of the settings of `prepare_model`, before a model is loaded.
+    """Choose torch's algorithms and tell what the device makes of the settings, before a model is loaded.
 
     Raises:
         UserError: the blocks cannot be compiled here.
     """
     training, attention = settings[TrainingOptions], settings[AttentionOptions]
+    choose_algorithms(training.deterministic)
     check_compiler(attention, device)
     if compiles(attention):
         report.warning("--torch_compile: steps take long while the U-Net is compiled, at the start and for new sizes.")

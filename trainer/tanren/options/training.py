@@ -47,6 +47,12 @@ class TrainingOptions:
         label="Offload activations",
         level="expert",
     )
+    deterministic: bool = option(
+        False,
+        "On a GPU: the same seed gives the same bits, also after a resume. Slower; a CPU always computes so.",
+        label="Reproducible to the bit",
+        level="expert",
+    )
     mixed_precision: str = option(
         "no",
         "Precision of the frozen model and of the computation.",
