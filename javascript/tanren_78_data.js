@@ -79,15 +79,16 @@
       const settings = { type: "text", id: "tanren-data-folder", placeholder: t("Folder of your pictures"), "aria-label": t("Folder of your pictures"), list: "tn-data-folders", spellcheck: "false" };
       this.path = el("input", settings);
       this.places = el("datalist", { id: "tn-data-folders" });
-      this.resolution = el("input", { type: "text", id: "tanren-data-resolution", value: tanren.memory.get("data.resolution") || "512", size: "9", inputmode: "numeric", on: { change: () => this.lookAgain() } });
+      this.sizes = tanren.data.makeSizes({ onChange: () => this.lookAgain() });
       this.trigger = el("input", { type: "text", id: "tanren-data-trigger", value: tanren.memory.get("data.trigger") || "", size: "14", on: { change: () => this.lookAgain() } });
       const form = el(
         "form",
         { class: "tn-data-place", on: { submit: (event) => (event.preventDefault(), this.look(this.path.value)) } },
         el("div", { class: "tn-data-path" }, this.path, this.places),
-        el("label", {}, t("Training resolution"), " ", this.resolution),
+        this.sizes.root,
         el("label", {}, t("Trigger word"), " ", this.trigger),
         el("button", { type: "submit", class: "tn-button tn-main", id: "tanren-data-look" }, t("Look at the folder")),
+        this.sizes.more,
       );
       return form;
     }
@@ -109,7 +110,7 @@
     }
 
     question() {
-      const wanted = { resolution: this.resolution.value.trim(), trigger: this.trigger.value.trim() };
+      const wanted = { ...this.sizes.values(), trigger: this.trigger.value.trim() };
       return { folder: this.folder, view: JSON.stringify(wanted) };
     }
 
@@ -122,7 +123,6 @@
     }
 
     lookAgain() {
-      tanren.memory.set("data.resolution", this.resolution.value.trim());
       tanren.memory.set("data.trigger", this.trigger.value.trim());
       if (this.folder) this.look(this.folder);
     }

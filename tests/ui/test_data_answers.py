@@ -142,7 +142,7 @@ def test_overview_counts_what_the_story_folder_holds(page, folder):
         "encoding": 1,
         "lines": 1,
         "long": 1,
-        "enlarged": 12,
+        "enlarged": 11,
     }
     assert [part["name"] for part in found["other_parts"]] == ["3_sks girl"]
     assert tree_bytes(folder) == before

@@ -22,7 +22,7 @@ from .data_folder import DataFolder, DataFolders, View, tag_counts
 from .words import Words
 
 Query = Mapping[str, str]
-MOST_ROWS, MOST_TAGS, LONGEST_QUESTION = 300, 2000, 20_000
+MOST_ROWS, MOST_TAGS, LONGEST_QUESTION, LONGEST_SIDE = 300, 2000, 20_000, 16_384
 SIDES = (160, 320, 1024)
 
 
@@ -122,8 +122,17 @@ def view_of(asked: Mapping[str, Any]) -> View:
         enable_bucket=asked.get("bucket", True) is not False,
         no_upscale=asked.get("no_upscale") is True,
         steps=steps,
+        shortest=_side(asked, "shortest"),
+        longest=_side(asked, "longest"),
         trigger=str(asked.get("trigger") or "").strip()[:200],
     )
+
+
+def _side(asked: Mapping[str, Any], name: str) -> int:
+    side, most = asked.get(name, 0), LONGEST_SIDE
+    if isinstance(side, bool) or not isinstance(side, int) or not 0 <= side <= most:
+        raise UsageError(where=name, what=f"Sides of buckets have at most {most} pixels.")
+    return side
 
 
 def known_row(found: DataFolder, path: str) -> PictureFacts:

@@ -102,7 +102,7 @@ def _lacks_trigger(row: PictureFacts, found: DataFolder, _: set[str]) -> bool:
 
 
 def _is_enlarged(row: PictureFacts, found: DataFolder, _: set[str]) -> bool:
-    return bool(row.width) and found.crop((row.width, row.height)).is_enlarged
+    return bool(row.width) and not row.fault and found.crop((row.width, row.height)).is_enlarged
 
 
 FLAGS: dict[str, Callable[[PictureFacts, DataFolder, set[str]], bool]] = {

@@ -38,6 +38,7 @@ class View:
         enable_bucket: pictures keep their shape.
         no_upscale: small pictures are not enlarged.
         steps: sides of buckets are multiples of this.
+        shortest, longest: limits of their sides; 0: the trainer's own, moved as far as the resolution needs.
         trigger: words that every caption should have; empty: the folder's own name for the concept.
     """
 
@@ -45,18 +46,18 @@ class View:
     enable_bucket: bool = True
     no_upscale: bool = False
     steps: int = 64
+    shortest: int = 0
+    longest: int = 0
     trigger: str = ""
 
     def plan(self) -> DatasetPlan:
         """Resolution and buckets, as a dataset file would have them."""
-        # The trainer's own limits, as far as they can enclose the resolution.
-        least, longest = min(256, *self.resolution_wh), max(1024, *self.resolution_wh)
         return DatasetPlan(
             subsets=(),
             resolution_wh=self.resolution_wh,
             enable_bucket=self.enable_bucket,
-            min_bucket_reso=least,
-            max_bucket_reso=longest,
+            min_bucket_reso=self.shortest or min(256, *self.resolution_wh),
+            max_bucket_reso=self.longest or max(1024, *self.resolution_wh),
             bucket_reso_steps=self.steps,
             bucket_no_upscale=self.no_upscale,
         )
