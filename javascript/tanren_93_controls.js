@@ -38,6 +38,8 @@
     isMaking = true;
     try {
       const begun = await tanren.ask("data/edges", { folder, out });
+      // On a narrow page the plan with its button is far below the field.
+      place().scrollIntoView({ block: "nearest" });
       let state = begun;
       while (state.is_working) {
         showWork(state);
@@ -62,7 +64,7 @@
   function onClick(event) {
     const button = event.target instanceof Element ? event.target.closest("[data-edges], [data-look]") : null;
     if (!button) return;
-    if (button.dataset.look) tanren.data.open(button.dataset.look);
+    if (button.dataset.look) tanren.data.open(button.dataset.look, button.dataset.flag);
     else makeEdges(button.dataset.folder, button.dataset.edges);
   }
 

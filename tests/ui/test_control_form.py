@@ -191,6 +191,16 @@ def test_samples_are_drawn_for_some_of_the_pairs_with_their_control_pictures(for
     assert wide[2].startswith("a hat, number 3 --w 1280 --h 832 --d 1")
 
 
+def test_a_pair_without_a_caption_is_drawn_as_a_picture(form, ready, pairs):
+    (pairs / "pictures" / "絵 0.txt").unlink()
+    (pairs / "pictures" / "絵 1.txt").write_text("smile --not an option", "utf-8")
+
+    prompts = form.options(ready, Problems())["sample_prompts"]
+
+    assert prompts[0].startswith("a picture --w 128 --h 128 --d 1 --cn ")
+    assert prompts[1].startswith("smile - not an option --w 128")
+
+
 def test_prompts_that_somebody_wrote_stay_and_others_follow_the_folder(form, ready, pairs, tmp_path):
     mine = form.options({**ready, "sample_prompts": "my hat --d 3"}, Problems())["sample_prompts"]
     chosen = form.chosen_preset(ready, "Control · SDXL, 12 GB")

@@ -45,6 +45,7 @@ class World:
     refusal: dict | None = None
     trash: dict[str, dict] = field(default_factory=dict)
     cached: int = 0
+    used: dict = field(default_factory=dict)
     delay: float = 0.0
     connections: list[socket.socket] = field(default_factory=list)
 
@@ -221,7 +222,7 @@ def answer_about(request, world, job, rest, query, body):
     if body is not None and world.refusal:
         request.send({"problem": world.refusal}, status=409)
     elif body is not None and rest == ["use"]:
-        request.send({"path": f"/lora/{body['name']}.safetensors", "name": body["name"]})
+        request.send({"path": f"/lora/{body['name']}.safetensors", "name": body["name"]} | world.used)
     elif body is not None and rest == ["try"]:
         request.send({"prompt": "<lora:moon:0.8> crescent"})
     elif body is not None:

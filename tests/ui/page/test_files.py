@@ -95,3 +95,36 @@ def test_standalone_proposes_the_folder_it_was_started_with(open_page, world):
     row(page, "000002").get_by_role("button", name="Use this epoch").click()
 
     expect(page.get_by_label("Folder of the LoRAs you use")).to_have_value("/models/Lora 学習")
+
+
+CONTROL = "sdxl_train_control_net_lllite"
+
+
+def test_a_control_network_goes_to_controlnets_folder_and_not_into_a_prompt(open_page, world):
+    next(iter(world.jobs.values()))["command"] = CONTROL
+    world.state |= {"control_folder": "/webui/models/ControlNet"}
+    world.used = {"path": "/webui/models/ControlNet/lines.safetensors", "is_listed": True}
+    page = open_page()
+    expect(page.get_by_role("button", name="Try it in txt2img")).to_have_count(0)
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    expect(page.locator("dialog")).to_contain_text("copied into /webui/models/ControlNet, where ControlNet looks")
+    expect(page.get_by_label("Weight to use it with")).to_have_count(0)
+    page.get_by_label("Name of the copy").fill("lines")
+    page.get_by_role("button", name="Copy it there").click()
+
+    expect(page.locator(".tn-good")).to_contain_text("It is copied: /webui/models/ControlNet/lines.safetensors")
+    expect(page.locator(".tn-good")).to_contain_text("press the button that reads the list again")
+    assert world.posted("/use") == [{"file": "crescent-000002.safetensors", "name": "lines"}]
+
+
+def test_alone_a_control_network_is_copied_to_a_folder_that_is_asked_for_once(open_page, world):
+    next(iter(world.jobs.values()))["command"] = CONTROL
+    world.state |= {"surroundings": "standalone", "control_folder": None}
+    page = open_page()
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    page.get_by_label("Folder of the control networks you use").fill("/comfy/models/controlnet")
+    page.get_by_role("button", name="Copy it there").click()
+
+    expect(page.locator(".tn-good")).to_contain_text("A WebUI needs the ControlNet extension for it")
+    row(page, "000002").get_by_role("button", name="Use this epoch").click()
+    expect(page.get_by_label("Folder of the control networks you use")).to_have_value("/comfy/models/controlnet")

@@ -13,19 +13,26 @@ from typing import Any
 
 from ..data.records import PairFacts
 from ..errors import UserError
+from ..options.contents import DATASET
 from ..paths import PathPolicy, resolve_user_path
+from .checking import Checked
 from .control_questions import CONTROLS, LABELS, PICTURES
 from .html import Html, join, render
 from .places import FoundProblem
 from .words import Text, Words, counted
 
 NAMES_SHOWN = 200
+NO_SAMPLES = "No sample pictures will be drawn"
 EDGES = "edges"
+FIXES = {
+    "no control picture of the same name": "Make them here, or take the pictures out.",
+    "no picture of the same name": "Remove what is left over, or add the pictures.",
+}
 CARD = '<section class="tanren-section tanren-pairs"><h4>{title}</h4>{parts}</section>'
 LIST = '<details class="tanren-wrong"><summary>{title}</summary><ul>{names}</ul></details>'
 MAKE = (
     '<button type="button" class="tanren-remedy" data-edges="{out}" data-folder="{folder}">{label}</button>'
-    '<p class="tanren-note">{about}</p>'
+    '<p class="tanren-about">{about}</p>'
 )
 LOOK = '<button type="button" class="tanren-remedy" data-look="{folder}">{label}</button>'
 
@@ -51,13 +58,26 @@ def about_controls(
     return render(CARD, title=words("Pictures and control pictures"), parts=[*lines, *buttons])
 
 
-def reworded(problem: FoundProblem) -> FoundProblem:
-    """A problem in the words of this form, in which two folders are asked for and no flags."""
+def in_form(checked: Checked, options: Mapping[str, Any]) -> Checked:
+    """The outcome of a check in the words of this form, in which two folders are asked for and no flags.
+
+    That no samples will be drawn goes without saying while a folder is missing that their prompts follow from.
+    """
+    is_open = not (options.get(PICTURES) and options.get(CONTROLS)) and not options.get(DATASET)
+    kept = tuple(one for one in checked.warnings if not (is_open and str(one.text).startswith(NO_SAMPLES)))
+    return replace(checked, problems=tuple(map(_reworded, checked.problems)), warnings=kept)
+
+
+def _reworded(problem: FoundProblem) -> FoundProblem:
     labels = {**LABELS, PICTURES: LABELS["pictures"]}
     label, _ = labels.get(problem.name or "", (problem.label, ""))
     is_open = problem.name in (PICTURES, CONTROLS) and problem.where == f"--{problem.name}"
     if is_open and problem.fix.startswith("Add --"):
         return replace(problem, label=label, fix="Choose the folder.")
+    if problem.name == CONTROLS and not is_open and problem.what.endswith("."):
+        # The field beside it says which folder is meant.
+        fix = next((fix for part, fix in FIXES.items() if part in problem.what), problem.fix)
+        return replace(problem, label=label, where="", fix=fix)
     # The button beside it says the same in one click.
     return replace(problem, label=label, fix="" if is_open and problem.remedy else problem.fix)
 

@@ -35,6 +35,8 @@ OWN = (
     ),
 )
 MOST_PROMPTS = 3
+# A line of prompts cannot begin with its options.
+WITHOUT_CAPTION = "a picture"
 # Sides of what is drawn; every layer of a ControlNet-LLLite meets whole cells of the control picture.
 SIDE_STEP, USUAL_SIDE = 64, 1024
 # What the shared questions are called here: label, and the sentence below it where that is another one.
@@ -118,7 +120,7 @@ def _line(picture: Path, control: Path, options: Mapping[str, Any]) -> str:
     except (UserError, OSError):
         return ""
     # Two dashes behind a blank would begin an option.
-    prompt = text.replace(" --", " - ")
+    prompt = text.replace(" --", " - ") or WITHOUT_CAPTION
     return f"{prompt} --w {width} --h {height} --d 1 --cn {control}".strip()
 
 

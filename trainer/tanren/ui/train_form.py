@@ -22,7 +22,7 @@ from .base_models import BaseModels, base_models, kind_of_base
 from .checking import Checked, check
 from .concept_card import about_concept
 from .context import Context
-from .control_card import about_controls, reworded
+from .control_card import about_controls, in_form
 from .draft import draft_text, read_draft
 from .exchange import import_text
 from .form_groups import BASE_MODEL, hidden_elements
@@ -242,7 +242,7 @@ class TrainForm:
         (checked, options), training = self._checked(raw), self.training(raw)
         words = self.context.words
         if training.goal == CONTROL:
-            checked = replace(checked, problems=tuple(map(reworded, checked.problems)))
+            checked = in_form(checked, options)
         shown = cards.plan(
             checked,
             words,
