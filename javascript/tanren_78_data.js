@@ -19,11 +19,19 @@
     view = new View(container);
   };
 
-  /** Show a folder in the tab. */
-  tanren.data.open = function (folder) {
+  /**
+   * Show a folder in the tab.
+   *
+   * @param {string} folder empty: the one that was looked at last
+   * @param {string} [flag] only the pictures with this mark
+   */
+  tanren.data.open = function (folder, flag) {
     tanren.openDataTab();
-    if (view) view.look(folder);
-    else tanren.memory.set("data.folder", folder);
+    if (folder) tanren.memory.set("data.folder", folder);
+    if (!view) return;
+    if (folder) view.look(folder);
+    if (flag) view.choose({ flag });
+    view.path.focus({ preventScroll: true });
   };
 
   class View {
@@ -42,7 +50,7 @@
       this.builtWith = tanren.wordsVersion;
       this.place = this.makePlace();
       this.trouble = el("div", { role: "status", "aria-live": "polite" });
-      this.overview = tanren.data.makeOverview({ onFilter: (change) => this.choose(change), onFolder: (folder) => this.look(folder) });
+      this.overview = tanren.data.makeOverview({ onFilter: (change) => this.choose(change), onFolder: (folder) => this.look(folder), onTrain: () => this.train() });
       this.tags = tanren.data.makeTags({ ask: () => this.askTags(), onFilter: (change) => this.choose(change) });
       this.grid = tanren.data.makeGrid({
         ask: (offset, count) => this.ask("rows", { filter: JSON.stringify(this.filter), offset, count }),
@@ -68,6 +76,7 @@
       tanren.setShown(this.parts, false);
       this.root = el("div", { class: "tanren-sheet tn-data", id: "tanren-data-view" }, this.place, this.trouble, this.parts);
       this.container.replaceChildren(this.root);
+      this.fillPlaces();
       const remembered = tanren.memory.get("data.folder");
       if (remembered && !this.folder) {
         this.path.value = remembered;
@@ -91,6 +100,16 @@
         this.sizes.more,
       );
       return form;
+    }
+
+    /** Folders to choose from: those of earlier looks, and those that trainings read. */
+    async fillPlaces() {
+      try {
+        const { folders } = await tanren.ask("data/folders");
+        this.places.replaceChildren(...folders.map((folder) => el("option", { value: folder })));
+      } catch (error) {
+        // The folder can be typed all the same.
+      }
     }
 
     makeSearch() {
@@ -138,9 +157,10 @@
         this.filter = {};
         this.words.value = "";
         this.grid.forget();
+        tanren.setShown(this.parts, false);
       }
-      tanren.setShown(this.parts, false);
-      this.poller.wake();
+      // While the view is being built nothing asks yet; the first question comes by itself then.
+      if (this.poller) this.poller.wake();
     }
 
     async work() {
@@ -171,6 +191,7 @@
 
     take(state) {
       this.progress = state.progress;
+      this.hasBoth = state.other_parts.length > 0;
       tanren.setShown(this.parts, true);
       this.overview.update(state, this.filter);
       this.tools.update();
@@ -234,6 +255,15 @@
       if (known && known.path === row.path) this.grid.replace(place, row);
       this.tools.update();
       this.poller.wake();
+    }
+
+    async train() {
+      if (this.hasBoth && !(await tanren.askUser({ title: t("Train with this folder"), body: [t("This folder holds pictures itself and folders with repeats in their names. Training takes only those in the folders with repeats. To train all of them, put the others into such a folder with the tool “Folder with repeats”.")], yes: t("Train with the folders with repeats") }))) return;
+      try {
+        await tanren.trainWith(this.folder, this.trigger.value.trim());
+      } catch (error) {
+        this.show(error);
+      }
     }
 
     /** Files were changed: ask anew. */

@@ -13,16 +13,18 @@
    * @param {Object} settings
    * @param {(change: Object) => void} settings.onFilter show only some pictures
    * @param {(folder: string) => void} settings.onFolder look at another folder
+   * @param {() => void} settings.onTrain put this folder into the train form
    */
   tanren.data.makeOverview = (settings) => new Overview(settings);
 
   class Overview {
-    constructor({ onFilter, onFolder }) {
+    constructor({ onFilter, onFolder, onTrain }) {
       this.onFilter = onFilter;
       this.onFolder = onFolder;
       this.labels = {};
       this.flags = [];
       this.understood = el("p", { class: "tn-understood", id: "tanren-data-understood" });
+      this.train = tanren.button(t("Train with this folder"), onTrain, { id: "tanren-data-train" });
       this.captions = el("p", { id: "tanren-data-captions" });
       this.trigger = el("p", {});
       this.level = el("div", {});
@@ -33,7 +35,7 @@
       this.sizes = el("div", { class: "tn-data-bars" });
       this.lengths = el("div", { class: "tn-data-bars" });
       this.more.append(el("div", { class: "tn-data-two" }, this.sizes, this.lengths));
-      this.root = el("section", { class: "tn-data-overview" }, this.understood, this.captions, this.trigger, this.level, this.progress, this.buttons, this.folders, this.more);
+      this.root = el("section", { class: "tn-data-overview" }, el("div", { class: "tn-data-head" }, this.understood, this.train), this.captions, this.trigger, this.level, this.progress, this.buttons, this.folders, this.more);
     }
 
     labelOf(flag) {
@@ -42,6 +44,7 @@
 
     update(state, filter) {
       tanren.setText(this.understood, state.understood);
+      tanren.setShown(this.train, state.pictures > 0);
       tanren.setText(this.captions, state.captions);
       tanren.setText(this.trigger, state.trigger);
       this.showLevel(state);

@@ -92,6 +92,7 @@
     if (cache) tanren.openCache(cache);
     tanren.markCards();
     tanren.openForm();
+    tanren.openPictureLinks();
     tanren.nameFlags();
     tanren.noticeStart();
   }

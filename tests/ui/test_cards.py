@@ -228,6 +228,19 @@ def test_caption_card_says_found_missing_and_unread():
     assert "640×384" in text
 
 
+def test_missing_captions_of_a_folder_are_one_press_away():
+    folders = (
+        FolderFacts("/data/10_猫", 12, 10, False, "", 2),
+        FolderFacts("/data/5_all", 3, 5, False, "", 0),
+        FolderFacts("/data/1_girl", 3, 1, True, "girl", 3),
+        FolderFacts("/data/in.json", 3, 1, False, "", 1),
+    )
+
+    seen = Seen(picture_card(card(folders=folders), ENGLISH))
+    assert (seen.values("data-look"), seen.values("data-flag")) == (["/data/10_猫"], ["no_caption"])
+    assert "Write the missing captions of 10_猫" in seen.text
+
+
 def test_folder_that_trains_its_name_says_so_plainly():
     folder = FolderFacts("/data/10_sks girl", 12, 10, False, "sks girl", 12)
     bare = card(folders=(folder,), captioned=0, read=0, unread=0, by_extension={})

@@ -350,6 +350,25 @@ def test_where_the_page_runs_in_the_trainers_environment_only_onnxruntime_can_be
     assert needs["command"].endswith('" -m pip install onnxruntime')
 
 
+def test_folders_of_earlier_looks_and_of_trainings_can_be_chosen(opened, folder, tmp_path):
+    page = opened()
+    assert page.told("folders") == {"folders": []}
+    other, control = folder / "3_sks girl", tmp_path / "控え"
+    control.mkdir()
+    for wanted in (folder, other, tmp_path / "gone", folder):
+        page.folder = wanted
+        page.ask("overview")
+    shelf = Shelf(tmp_path / "data")
+    dataset = {"datasets": [{"subsets": [{"image_dir": str(folder), "conditioning_data_dir": str(control)}]}]}
+    shelf.submit("train_network", {"dataset_config": dataset}, name="a", request_id="a")
+    shelf.submit("train_network", {"train_data_dir": str(folder.parent)}, name="b", request_id="b")
+
+    assert page.told("folders")["folders"] == [str(folder), str(other), str(folder.parent), str(control)]
+    # Also for a program that is started later; on a page that others can reach they are nobody's business.
+    assert opened().told("folders")["folders"][0] == str(folder)
+    assert opened(PUBLIC).told("folders") == {"folders": []}
+
+
 def test_pictures_come_small_and_upright_and_only_pictures_come(page, folder):
     answer = page.client.get("/tanren/api/data/picture", params={"path": str(folder / "10 turned.jpg"), "side": 160})
     image = Image.open(io.BytesIO(answer.content))

@@ -19,6 +19,7 @@ from . import data_told
 from .answers import Desk, problem
 from .data_choice import chosen
 from .data_folder import DataFolder, DataFolders, View, tag_counts
+from .recent_folders import recent_folders, remember
 from .words import Words
 
 Query = Mapping[str, str]
@@ -38,9 +39,17 @@ def thumbnails() -> Thumbnails:
     return Thumbnails()
 
 
+def folders(desk: Desk, query: Query) -> dict[str, Any]:
+    """Folders to choose from; none on a page that others can reach, where their names are nobody's business."""
+    may_write = desk.guard.access.may_write
+    return {"folders": recent_folders(desk.shelf, desk.surroundings.policy()) if may_write else []}
+
+
 def overview(desk: Desk, query: Query) -> dict[str, Any]:
     """How a folder is understood, and what was counted so far."""
     found = opened(desk, query)
+    if desk.guard.access.may_write:
+        remember(desk.surroundings.data_dir, found.folder)
     words = page_words(desk)
     failed = found.progress.problem
     return {

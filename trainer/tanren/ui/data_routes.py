@@ -43,6 +43,7 @@ def _table(desk: Desk, request: Request, body: dict[str, Any]) -> Response:
 
 ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "data/overview", _asked(data_answers.overview)),
+    ("GET", "data/folders", _asked(data_answers.folders)),
     ("GET", "data/rows", _asked(data_answers.rows)),
     ("GET", "data/tags", _asked(data_answers.tags)),
     ("GET", "data/one", _asked(data_answers.one)),

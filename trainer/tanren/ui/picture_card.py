@@ -9,6 +9,8 @@ from .caption_card import CaptionCard, FolderFacts
 from .html import Html, join, render
 from .words import Text, Words, counted, text
 
+LOOK = '<button type="button" class="tanren-remedy" data-look="{folder}" data-flag="{flag}">{label}</button> '
+METADATA, LINKS_SHOWN = (".json", ".jsonl"), 3
 NAMES_SHOWN, NOTES_SHOWN, BUCKETS_SHOWN, FOLDERS_SHOWN = 50, 20, 40, 20
 CARD = '<section class="tanren-section tanren-pictures"><h4>{title}</h4>{parts}</section>'
 
@@ -29,6 +31,7 @@ def picture_card(card: CaptionCard, words: Words) -> Html:
     parts = [
         _paragraphs(sentences),
         _paragraphs([words(_no_captions(folder)) for folder in _captionless(card)], "tanren-important"),
+        _to_captions(card, words),
         _unread(card, words),
         _list(card.unusable, card.num_unusable, _unusable_title(card), words, "tanren-wrong"),
         _list(card.missing, card.pictures - card.read, _missing_title(card), words)
@@ -72,6 +75,21 @@ def _no_captions(folder: FolderFacts) -> Text:
             caption=folder.caption_instead,
         )
     return text("{folder} has no captions: every picture is trained with an empty caption.", folder=name)
+
+
+def _to_captions(card: CaptionCard, words: Words) -> Html:
+    """Ways to the tab of captions, one for each folder that lacks some."""
+    folders = [folder for folder in card.folders if folder.without_caption and not folder.is_regularization]
+    return join(
+        render(
+            LOOK,
+            folder=folder.folder,
+            flag="no_caption",
+            label=words("Write the missing captions of {folder}", folder=PurePath(folder.folder).name),
+        )
+        for folder in folders[:LINKS_SHOWN]
+        if not folder.folder.endswith(METADATA)
+    )
 
 
 def _unread(card: CaptionCard, words: Words) -> Html:
