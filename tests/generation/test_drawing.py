@@ -222,7 +222,7 @@ def test_attention_is_pytorchs_own_unless_xformers_is_asked_for(studio, flag, ca
 
 
 @pytest.mark.option("interactive", "no_preview")
-@pytest.mark.parametrize(("words", "shown"), [([], 2), (["--no_preview"], 0)])
+@pytest.mark.parametrize(("words", "shown"), [([], 3), (["--no_preview"], 0)])
 def test_typed_prompts_are_drawn_one_by_one_and_shown(studio, tmp_path, monkeypatch, caplog, words, shown):
     seen = []
 
@@ -232,13 +232,13 @@ def test_typed_prompts_are_drawn_one_by_one_and_shown(studio, tmp_path, monkeypa
             return 1
 
     monkeypatch.setattr(ImageShow, "_viewers", [Shelf()])
-    monkeypatch.setattr("sys.stdin", io.StringIO("a red circle --d 1\na --w 9\na blue square --d 2\n\nnever --d 3\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("a red circle --d 1\na --w 9\na blue square --d 2\n\n \nlast --d 3\n"))
 
     out = tmp_path / "typed"
     code = main("sdxl_gen_img", [f"--ckpt={studio.model}", f"--outdir={out}", *USUAL, "--interactive", *words])
 
     assert code == 0 and len(seen) == shown
-    assert sorted(path.stem.split("_")[-1] for path in out.iterdir()) == ["1", "2"]
+    assert sorted(path.stem.split("_")[-1] for path in out.iterdir()) == ["1", "2", "3"]
 
 
 BROKEN = [

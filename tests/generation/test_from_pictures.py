@@ -87,11 +87,32 @@ def test_two_stages_draw_small_first_and_keep_both_when_asked(studio):
 
     assert [picture.path.stem.split("_")[2] for picture in (first, second)] == ["0000", "1000"]
     assert (first.pixels.shape, second.pixels.shape) == ((64, 64, 3), (128, 128, 3))
-    # The first stage is the picture of that size; SDXL is told the final one, which this model hardly hears.
-    alone = studio.pixels("--original_width=128", "--original_height=128")
-    assert difference(first.pixels, alone) == 0
+    assert difference(first.pixels, studio.pixels()) == 0
     (other, _) = studio.draw(*LARGE, "--highres_fix_steps=6", "--highres_fix_save_1st")
     assert difference(first.pixels, other.pixels) > 0
+
+
+def test_the_first_stage_is_told_sizes_and_crops_of_its_scale(studio):
+    told = ("--original_width=256", "--original_height_negative=512", "--crop_top=64", "--crop_left=32")
+    half = ("--original_width=128", "--original_height_negative=256", "--crop_top=32", "--crop_left=16")
+    first, _ = studio.draw(*LARGE, *told, "--highres_fix_steps=4", "--highres_fix_save_1st")
+
+    assert difference(first.pixels, studio.pixels(*half)) == 0
+    assert difference(first.pixels, studio.pixels(*told)) > 0
+    assert {key: first.facts[key] for key in ("steps", "original-width", "original-height", "crop-top")} == {
+        "steps": "4",
+        "original-width": "128",
+        "original-height": "64",
+        "crop-top": "32",
+    }
+
+
+def test_both_stages_of_a_picture_have_the_same_number(studio):
+    words = (*LARGE, "--highres_fix_steps=1", "--steps=1", "--sequential_file_name", "--images_per_prompt=2")
+    numbers = ["000001", "000002"]
+    assert [picture.path.stem for picture in studio.draw(*words)] == [f"im_1{number}" for number in numbers]
+    both = studio.draw(*words, "--highres_fix_save_1st")
+    assert [picture.path.stem for picture in both] == [f"im_{stage}{number}" for stage in "01" for number in numbers]
 
 
 @pytest.mark.option("highres_fix_latents_upscaling", "strength")

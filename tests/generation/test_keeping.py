@@ -76,18 +76,24 @@ def test_captions_can_be_made_of_the_prompts_in_the_pictures(studio, tmp_path):
     assert prompt_of(str(tmp_path / "other.png")) == "as sd-scripts keeps it"
 
 
-def test_two_stages_are_told_as_the_webui_tells_them(studio):
-    words = ("--W=128", "--H=128", "--highres_fix_scale=0.5", "--highres_fix_steps=4", "--strength=0.5")
-    (picture,) = studio.draw(*words)
+def hires_facts(picture):
     facts = read_infotext(picture.facts["parameters"]).facts
-    assert {key: facts[key] for key in facts if key in ("Steps", "Size") or "Hires" in key or "Denoising" in key} == {
-        "Steps": "4",
+    return {key: facts[key] for key in facts if key in ("Steps", "Size") or "Hires" in key or "Denoising" in key}
+
+
+def test_two_stages_are_told_as_the_webui_tells_them(studio):
+    words = ("--W=128", "--H=128", "--highres_fix_scale=0.5", "--highres_fix_steps=6", "--strength=0.5")
+    first, second = studio.draw(*words, "--highres_fix_save_1st")
+    facts = hires_facts(second)
+    assert facts == {
+        "Steps": "6",
         "Size": "64x64",
         "Denoising strength": "0.5",
         "Hires resize": "128x128",
         "Hires steps": "4",
         "Hires upscaler": "Lanczos",
     }
+    assert hires_facts(first) == {"Steps": "6", "Size": "64x64"}
 
 
 def test_a_folder_that_cannot_be_written_is_told(studio, tmp_path, capfd):

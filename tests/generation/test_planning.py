@@ -177,9 +177,27 @@ def test_without_prompts_those_of_the_pictures_are_drawn(plan, tmp_path):
             facts.add_text(key, text)
         Image.new("RGB", (64, 64)).save(tmp_path / f"{index}.png", pnginfo=facts)
 
-    found = [(request.prompt, request.negative_prompt) for request in plan(f"--image_path={tmp_path}")]
+    requests = plan(f"--image_path={tmp_path}", "--images_per_prompt=2")
 
-    assert found == [("of sd-scripts", "bad, worse"), ("of the WebUI", "ugly"), ("", "")]
+    found = [(request.prompt, request.negative_prompt, request.start.picture.name) for request in requests]
+    assert found == [
+        *[("of sd-scripts", "bad, worse", "0.png")] * 2,
+        *[("of the WebUI", "ugly", "1.png")] * 2,
+        *[("", "", "2.png")] * 2,
+    ]
+
+
+def test_one_prompt_is_drawn_on_every_picture_and_pictures_per_prompt_count(plan, tmp_path):
+    for name in "abc":
+        scene(tmp_path / f"{name}.png", (0, 0, 0))
+
+    def drawn(*words):
+        requests = plan("--prompt=a --d 5,6", f"--image_path={tmp_path}", *words)
+        return [f"{request.start.picture.stem}{request.seed}" for request in requests]
+
+    assert drawn() == ["a5", "b5", "c5"]
+    assert drawn("--images_per_prompt=2") == ["a5", "b6", "c5", "a6"]
+    assert drawn("--images_per_prompt=3") == ["a5", "b6", "c6"]
 
 
 @pytest.mark.option("guide_image_path")
@@ -191,6 +209,33 @@ def test_control_pictures_are_used_in_turn_as_many_as_there_are_networks(plan, t
     requests = plan(*words, "--guide_image_path", *guides)
 
     assert [[guide.stem for guide in request.guides] for request in requests] == [["a", "b"], ["c", "d"], ["a", "b"]]
+
+
+def test_every_round_pairs_prompts_and_control_pictures_alike(plan, tmp_path):
+    guides = [str(scene(tmp_path / f"{name}.png", (0, 0, 0))) for name in "abc"]
+    network = write_model(tmp_path / "one.safetensors")
+    words = (prompts_file(tmp_path, "one", "two"), "--n_iter=2", f"--control_net_lllite_models={network}")
+
+    requests = plan(*words, "--guide_image_path", *guides)
+
+    paired = [(request.prompt, request.guides[0].stem) for request in requests]
+    assert paired == [("one", "a"), ("two", "b"), ("one", "a"), ("two", "b")]
+
+
+def test_a_seed_draws_the_variants_that_sdxl_gen_img_draws(plan, tmp_path):
+    words = (prompts_file(tmp_path, "{a|b|c|d} {2$$e|f|g}", "{h|i|j}"), "--n_iter=2", "--images_per_prompt=2")
+    requests = plan(*words, "--seed=5")
+
+    # Of sd-scripts' own functions, called in the order of its program.
+    assert [request.prompt for request in requests] == ["b g, e", "a f, g", "i", "h", "b e, g", "b e, f", "h", "h"]
+    assert [request.seed for request in requests][:3] == [1097127993, 1539898300, 124576495]
+
+
+def test_a_line_with_a_seed_of_its_own_draws_the_same_variants_again(plan):
+    line = "--prompt={a|b|c|d|e|f|g|h} {1-4$$p|q|r|s} --d 3"
+    first = [request.prompt for request in plan(line, "--images_per_prompt=4")]
+    assert first == [request.prompt for request in plan(line, "--images_per_prompt=4")]
+    assert len(set(first)) > 1
 
 
 def test_regions_are_read_as_words_and_that_is_said(plan, tmp_path):
@@ -224,6 +269,10 @@ WRONG = [
     (
         ("--prompt=a --f ../cat",),
         "prompt, --f: '../cat' cannot be the name of a file: it contains /.",
+    ),
+    (
+        ("--prompt=a --f cat.webp",),
+        "prompt, --f: cat.webp: pictures are PNG, which keeps their prompt, not WEBP.\n  Write --f cat.",
     ),
     (
         ("--prompt=a", "--ds_depth_1=3"),

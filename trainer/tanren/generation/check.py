@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def examine_order(command: Generator, settings: Settings, problems: Problems) ->
 
 
 def _lines(options: PromptOptions, planner: Planner, problems: Problems) -> list[str]:
-    """The prompts of the run; at least as many as there are pictures to begin with."""
+    """The prompts of the run; enough for every picture to begin with."""
     if options.prompt is not None and options.from_file is not None:
         what = "It cannot go together with --prompt: prompts come from one place."
         problems.add(UsageError(where="--from_file", what=what, fix="Leave one of them out."))
@@ -89,12 +90,13 @@ def _lines(options: PromptOptions, planner: Planner, problems: Problems) -> list
     elif options.from_file is not None:
         lines = _from_file(options.from_file, problems)
     elif starts:
-        lines = stored_prompts(starts)
+        planner.inputs.pictures_each = options.images_per_prompt
+        return stored_prompts(starts)
     else:
         fix = "Add --prompt='…', --from_file=FILE.txt or --interactive."
         problems.add(UsageError(where="--prompt", what="There is nothing to draw.", fix=fix))
         return []
-    missing = len(starts) - len(lines)
+    missing = math.ceil(len(starts) / options.images_per_prompt) - len(lines)
     return [*lines, *(lines[index % len(lines)] for index in range(missing))] if lines else lines
 
 

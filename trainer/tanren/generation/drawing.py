@@ -23,7 +23,7 @@ from ..options.generating_inputs import ControlOptions, HighresOptions
 from ..options.spec import Settings
 from .guidance import Guidance
 from .pixels import latents_of, load_mask, load_picture, pictures_of, resized
-from .request import Request, first_stage_size
+from .request import Request, first_stage
 from .texts import PromptEncoder, PromptStates
 
 
@@ -100,20 +100,19 @@ class Drawer:
         """
         with self.autocast():
             texts = [self.encoder.states(request) for request in requests]
-        size, scale = requests[0].size_wh, self.highres.highres_fix_scale
+        begin: Begin | None
         first: list[Image.Image] = []
-        begin = self._begin(requests, size, requests[0].strength)
-        if scale is not None:
-            small = first_stage_size(size, scale)
-            strength = self.highres.highres_fix_strength
-            begin = self._begin(requests, small, requests[0].strength if strength is None else strength)
-            latents = self._stage(requests, texts, small, self.highres.highres_fix_steps, begin, on_step, self.control)
+        has_two_stages = self.highres.highres_fix_scale is not None
+        if has_two_stages:
+            small = [first_stage(request, self.highres) for request in requests]
+            latents = self._stage(small, texts, self._begin(small), on_step, self.control)
             keeps = self.highres.highres_fix_save_1st or not self.highres.highres_fix_latents_upscaling
             first = self._pictures(latents) if keeps else []
-            begin = Begin(self._enlarged(latents, first, size), requests[0].strength)
-        is_guided = scale is None or self.guides_second_stage
-        control = self.control if is_guided else None
-        latents = self._stage(requests, texts, size, requests[0].steps, begin, on_step, control)
+            begin = Begin(self._enlarged(latents, first, requests[0].size_wh), requests[0].strength)
+        else:
+            begin = self._begin(requests)
+        is_guided = not has_two_stages or self.guides_second_stage
+        latents = self._stage(requests, texts, begin, on_step, self.control if is_guided else None)
         images = [
             _kept_outside(request, image) for request, image in zip(requests, self._pictures(latents), strict=True)
         ]
@@ -128,32 +127,28 @@ class Drawer:
         self,
         requests: Sequence[Request],
         texts: Sequence[PromptStates],
-        size_wh: tuple[int, int],
-        steps: int,
         begin: Begin | None,
         on_step: Callable[[], None],
         control: Control | None,
     ) -> Tensor:
         """Latents (B, C, h, w) of one stage, float32."""
-        guidance = Guidance(self.model, requests, texts, size_wh)
+        guidance = Guidance(self.model, requests, texts)
         if self.control is not None:
             self.control.hide()
         if control is not None:
-            control.show(requests, size_wh)
+            control.show(requests, requests[0].size_wh)
         with self.autocast():
-            return self._sample(requests, guidance, size_wh, steps, begin, on_step, control)
+            return self._sample(requests, guidance, begin, on_step, control)
 
     def _sample(
         self,
         requests: Sequence[Request],
         guidance: Guidance,
-        size_wh: tuple[int, int],
-        steps: int,
         begin: Begin | None,
         on_step: Callable[[], None],
         control: Control | None,
     ) -> Tensor:
-        device = self.model.placement.device
+        device, steps = self.model.placement.device, requests[0].steps
         sampler = make_sampler(
             requests[0].sampler,
             self.model.prediction_type,
@@ -163,7 +158,7 @@ class Drawer:
         )
         sampler.set_timesteps(steps, device=device)
         generators = [torch.Generator().manual_seed(request.seed) for request in requests]
-        noise = self._noise(generators, size_wh).to(device)
+        noise = self._noise(generators, requests[0].size_wh).to(device)
         if begin is None:
             timesteps, latents = sampler.timesteps, noise * sampler.init_noise_sigma
         else:
@@ -195,9 +190,9 @@ class Drawer:
         width, height = (side // geometry.downscale for side in size_wh)
         return torch.cat([torch.randn(1, geometry.channels, height, width, generator=one) for one in generators])
 
-    def _begin(self, requests: Sequence[Request], size_wh: tuple[int, int], strength: float) -> Begin | None:
+    def _begin(self, requests: Sequence[Request]) -> Begin | None:
         """The pictures that the requests begin with; all requests of a batch have one, or none has."""
-        starts = [request.start for request in requests]
+        starts, size_wh = [request.start for request in requests], requests[0].size_wh
         pictures = [resized(load_picture(start.picture), size_wh) for start in starts if start is not None]
         if not pictures:
             return None
@@ -206,7 +201,7 @@ class Drawer:
         mask = None
         if masks:
             mask = F.interpolate(torch.stack(masks), latents.shape[2:], mode="area").to(latents.device)
-        return Begin(latents, strength, mask)
+        return Begin(latents, requests[0].strength, mask)
 
     def _enlarged(self, latents: Tensor, pictures: Sequence[Image.Image], size_wh: tuple[int, int]) -> Tensor:
         """Latents of the first stage at the size of the second."""

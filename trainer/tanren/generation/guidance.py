@@ -23,14 +23,11 @@ class Guidance:
 
     Args:
         model: with its networks attached.
-        requests: of one batch.
+        requests: of one batch, as this stage draws them.
         texts: states of each of them.
-        size_wh: of the pictures in this stage, in pixels.
     """
 
-    def __init__(
-        self, model: Model, requests: Sequence[Request], texts: Sequence[PromptStates], size_wh: tuple[int, int]
-    ) -> None:
+    def __init__(self, model: Model, requests: Sequence[Request], texts: Sequence[PromptStates]) -> None:
         self.model = model
         self.scale, self.negative_scale = requests[0].scale, requests[0].negative_scale
         prompts, negatives, empties = ([getattr(text, part) for text in texts] for part in PARTS)
@@ -39,8 +36,8 @@ class Guidance:
             rows = [negatives, prompts] if self.negative_scale is None else [empties, negatives, prompts]
         self.count = len(rows)
         self.text = joined([states for row in rows for states in row])
-        own = [_sizes(request.original_wh, request.crop_top_left, size_wh) for request in requests]
-        other = [_sizes(request.negative_original_wh, request.crop_top_left, size_wh) for request in requests]
+        own = [_sizes(request.original_wh, request.crop_top_left, request.size_wh) for request in requests]
+        other = [_sizes(request.negative_original_wh, request.crop_top_left, request.size_wh) for request in requests]
         sizes = [*other * (self.count - 1), *own]
         self.sizes = torch.tensor(sizes, device=model.placement.device)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -17,7 +19,22 @@ from ..formats.infotext import PROMPT_KEY, write_infotext
 from ..options.generating import DrawingModelOptions, OutputOptions
 from ..options.generating_inputs import HighresOptions
 from ..options.spec import Settings
-from .request import Request, first_stage_size
+from .request import Request, first_stage
+
+FIRST, SECOND = "0", "1"
+
+
+class Name(NamedTuple):
+    """Name of a picture's file: with a number always, or only where it is taken."""
+
+    text: str
+    is_numbered: bool = False
+
+    def with_number(self, number: int) -> str:
+        """The n-th name to try."""
+        if self.is_numbered:
+            return f"{self.text}{number:06d}"
+        return self.text if number == 1 else f"{self.text}_{number}"
 
 
 class Gallery:
@@ -40,77 +57,83 @@ class Gallery:
         self.folder = Path(self.options.outdir)
         self._number = 0
 
-    def keep(self, image: Image.Image, request: Request, index: int, stage: str = "") -> Path:
-        """Write a picture.
+    def keep(self, image: Image.Image, request: Request, index: int, first: Image.Image | None = None) -> Path:
+        """Write a picture, and before it that of its first stage.
 
         Args:
             image: what was drawn.
             request: what was asked for.
             index: place in the batch.
-            stage: "0" and "1" for the first and second of two stages that are both kept.
+            first: of two stages the first, where it is kept.
 
         Returns:
-            Its file.
+            The file of the picture.
 
         Raises:
             StorageError: it cannot be written.
         """
-        stream = io.BytesIO()
-        image.save(stream, "PNG", pnginfo=self._facts(request, image.size))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(self.folder, error) from error
-        data = stream.getvalue()
-        return durable_write(self._path(request, index, stage), lambda file: _write(file, data), sync=False)
+        stages = [(image, request, "" if self.highres.highres_fix_scale is None else SECOND)]
+        if first is not None:
+            stages.insert(0, (first, first_stage(request, self.highres), FIRST))
+        paths = self._free([self._name(request, index, stage) for _, _, stage in stages])
+        for (picture, asked, stage), path in zip(stages, paths, strict=True):
+            stream = io.BytesIO()
+            picture.save(stream, "PNG", pnginfo=self._facts(asked, stage))
+            durable_write(path, partial(_write, data=stream.getvalue()), sync=False)
+        return paths[-1]
 
-    def _path(self, request: Request, index: int, stage: str) -> Path:
-        if self.options.sequential_file_name and request.file_name is None:
-            return self._next_number()
-        name = f"im_{time.strftime('%Y%m%d%H%M%S')}_{stage}{index:03d}_{request.seed}"
-        if request.file_name is not None:
-            name = request.file_name.removesuffix(".png") + (f"_{stage}" if stage == "0" else "")
-        elif self.options.use_original_file_name and request.start is not None:
-            name = request.start.picture.stem + (f"_{stage}" if stage == "0" else "")
-        path, copy = self.folder / f"{name}.png", 1
-        while path.exists():
-            copy += 1
-            path = self.folder / f"{name}_{copy}.png"
-        return path
+    def _name(self, request: Request, index: int, stage: str) -> Name:
+        own = request.file_name.removesuffix(".png") if request.file_name is not None else None
+        if own is None and self.options.use_original_file_name and request.start is not None:
+            own = request.start.picture.stem
+        if own is not None:
+            return Name(f"{own}_{stage}" if stage == FIRST else own)
+        if self.options.sequential_file_name:
+            return Name(f"im_{stage}", is_numbered=True)
+        return Name(f"im_{time.strftime('%Y%m%d%H%M%S')}_{stage}{index:03d}_{request.seed}")
 
-    def _next_number(self) -> Path:
+    def _free(self, names: Sequence[Name]) -> list[Path]:
+        """Files of these names that do not exist yet, all with the same number where one is needed."""
+        number = self._number if names[0].is_numbered else 0
         while True:
-            self._number += 1
-            path = self.folder / f"im_{self._number:06d}.png"
-            if not path.exists():
-                return path
+            number += 1
+            paths = [self.folder / f"{name.with_number(number)}.png" for name in names]
+            if not any(path.exists() for path in paths):
+                break
+        if names[0].is_numbered:
+            self._number = number
+        return paths
 
-    def _facts(self, request: Request, size_wh: tuple[int, int]) -> PngInfo:
+    def _facts(self, request: Request, stage: str) -> PngInfo:
         facts = PngInfo()
-        facts.add_text(PROMPT_KEY, self._infotext(request, size_wh))
+        facts.add_text(PROMPT_KEY, self._infotext(request, stage))
         for key, value in _own_facts(request, tells_sizes=self.tells_sizes).items():
             facts.add_text(key, str(value))
         return facts
 
-    def _infotext(self, request: Request, size_wh: tuple[int, int]) -> str:
+    def _infotext(self, request: Request, stage: str) -> str:
         facts: dict[str, object] = {
             "Steps": request.steps,
             "Sampler": self.titles[request.sampler],
             "CFG scale": f"{request.scale:g}",
             "Seed": request.seed,
-            "Size": f"{size_wh[0]}x{size_wh[1]}",
+            "Size": _sides(request.size_wh),
             "Model": self.model_name,
         }
-        if request.start is not None or self.highres.highres_fix_scale is not None:
+        if request.start is not None or stage == SECOND:
             facts["Denoising strength"] = f"{request.strength:g}"
         if self.clip_skip:
             facts["Clip skip"] = self.clip_skip
-        if self.highres.highres_fix_scale is not None:
-            first = first_stage_size(request.size_wh, self.highres.highres_fix_scale)
+        if stage == SECOND:
+            first = first_stage(request, self.highres)
             facts |= {
-                "Steps": self.highres.highres_fix_steps,
-                "Size": f"{first[0]}x{first[1]}",
-                "Hires resize": f"{request.size_wh[0]}x{request.size_wh[1]}",
+                "Steps": first.steps,
+                "Size": _sides(first.size_wh),
+                "Hires resize": _sides(request.size_wh),
                 "Hires steps": request.steps,
                 "Hires upscaler": "Latent" if self.highres.highres_fix_latents_upscaling else "Lanczos",
             }
@@ -144,6 +167,10 @@ def _own_facts(request: Request, *, tells_sizes: bool) -> dict[str, object]:
             "crop-left": request.crop_top_left[1],
         }
     return facts
+
+
+def _sides(size_wh: tuple[int, int]) -> str:
+    return f"{size_wh[0]}x{size_wh[1]}"
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

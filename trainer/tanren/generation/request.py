@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..errors import Problems, UsageError
 from ..formats.prompt_language import PromptLine, read_prompt_line
 from ..formats.prompt_variants import expand
 from ..options.generating import DrawingOptions, PromptOptions
-from ..options.generating_inputs import DrawingNetworkOptions, FromPictureOptions
+from ..options.generating_inputs import DrawingNetworkOptions, FromPictureOptions, HighresOptions
 from ..options.spec import Settings
 from ..paths import check_created_name
 
@@ -22,7 +23,9 @@ CELL = 8
 START_STEP = STAGE_STEP = 32
 USUAL_STRENGTH = 0.8
 REGIONS = " AND "
+OWN_SEED = re.compile(r" --d (\d+)", re.IGNORECASE)
 SEED_LIMIT = 0x7FFFFFFF
+OTHER_PICTURES = frozenset((".webp", ".jpg", ".jpeg", ".avif", ".jxl", ".bmp", ".gif", ".tif", ".tiff"))
 
 
 class Start(NamedTuple):
@@ -81,12 +84,14 @@ class Inputs:
         starts, guides: of the whole run.
         guides_each: how many control pictures belong to a picture.
         sizes: width and height of the starts, in pixels.
+        pictures_each: how many pictures in a row begin with the same start.
     """
 
     starts: Sequence[Start] = ()
     guides: Sequence[Path] = ()
     guides_each: int = 0
     sizes: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
+    pictures_each: int = 1
 
     def size_of(self, start: Start) -> tuple[int, int]:
         """Width and height of a start; nothing for one that could not be read."""
@@ -94,7 +99,7 @@ class Inputs:
 
     def start(self, index: int) -> Start | None:
         """The start of the index-th picture."""
-        return self.starts[index % len(self.starts)] if self.starts else None
+        return self.starts[index // self.pictures_each % len(self.starts)] if self.starts else None
 
     def guides_of(self, index: int) -> tuple[Path, ...]:
         """The control pictures of the index-th picture."""
@@ -135,10 +140,12 @@ class Planner:
         self._predefine(rounds * len(lines) * images)
         requests: list[Request] = []
         for turn in range(rounds):
+            # Every round gives the n-th prompt the n-th picture again.
+            self.count = 0
+            shared = self._round_seed(turn)
             order = list(enumerate(lines, 1))
             if self.prompts.shuffle_prompts:
                 self._rng.shuffle(order)
-            shared = self._round_seed(turn)
             for number, line in order:
                 where = f"prompt {number}" if len(lines) > 1 else "prompt"
                 requests += self._of_line(line, images, where, shared, problems)
@@ -154,7 +161,7 @@ class Planner:
         self, line: str, images: int, where: str, shared_seed: int | None, problems: Problems
     ) -> Iterator[Request]:
         try:
-            texts = expand(line, images, self._rng, where=where)
+            texts = expand(line, images, self._variants_rng(line), where=where)
         except UsageError as problem:
             problems.add(problem)
             return
@@ -169,6 +176,11 @@ class Planner:
             seed = self._seed(asked, place, shared_seed)
             yield replace(self._request(asked, size, seed), start=start, raw_prompt=text)
             self.count += 1
+
+    def _variants_rng(self, line: str) -> random.Random:
+        """Without `--seed`, a line with a seed of its own draws the same variants again."""
+        own = OWN_SEED.search(line)
+        return random.Random(int(own[1])) if own and self.drawing.seed is None else self._rng
 
     def _request(self, asked: PromptLine, size: tuple[int, int], seed: int) -> Request:
         options = self.drawing
@@ -227,11 +239,11 @@ class Planner:
         self._seeds.reverse()
 
     def _round_seed(self, turn: int) -> int | None:
+        # Drawn in any case, so that variants are those of sdxl_gen_img.
+        drawn = self._rng.randint(0, SEED_LIMIT)
         if not self.drawing.iter_same_seed:
             return None
-        if turn == 0 and self.drawing.seed is not None:
-            return self.drawing.seed
-        return self._rng.randint(0, SEED_LIMIT)
+        return self.drawing.seed if turn == 0 and self.drawing.seed is not None else drawn
 
     def _seed(self, asked: PromptLine, place: int, shared: int | None) -> int:
         predefined = self._seeds.pop() if self._seeds else None
@@ -243,8 +255,38 @@ class Planner:
 
 def first_stage_size(size_wh: tuple[int, int], scale: float) -> tuple[int, int]:
     """Width and height of the first of two stages: a part of the second's, cut to multiples of 32, at least 64."""
-    width, height = (math.floor(side * scale + 0.5) for side in size_wh)
+    width, height = (_part(side, scale) for side in size_wh)
     return max(64, width - width % STAGE_STEP), max(64, height - height % STAGE_STEP)
+
+
+def first_stage(request: Request, options: HighresOptions) -> Request:
+    """The first of two stages as a picture of its own; SDXL is told sizes and crops of its scale.
+
+    Args:
+        request: of the whole picture.
+        options: with a scale.
+    """
+    scale = options.highres_fix_scale
+    assert scale is not None
+    small = first_stage_size(request.size_wh, scale)
+
+    def told(sides: tuple[int, int]) -> tuple[int, int]:
+        return small if sides == request.size_wh else (_part(sides[0], scale), _part(sides[1], scale))
+
+    strength = options.highres_fix_strength
+    return replace(
+        request,
+        size_wh=small,
+        original_wh=told(request.original_wh),
+        negative_original_wh=told(request.negative_original_wh),
+        crop_top_left=(_part(request.crop_top_left[0], scale), _part(request.crop_top_left[1], scale)),
+        steps=options.highres_fix_steps,
+        strength=request.strength if strength is None else strength,
+    )
+
+
+def _part(side: int, scale: float) -> int:
+    return math.floor(side * scale + 0.5)
 
 
 def default_multipliers(options: DrawingNetworkOptions) -> tuple[float, ...]:
@@ -267,6 +309,10 @@ def _for_each(asked: Sequence[float], usual: tuple[float, ...]) -> tuple[float, 
 
 
 def _check_name(name: str, where: str, problems: Problems) -> None:
+    suffix = Path(name).suffix.lower()
+    if suffix in OTHER_PICTURES:
+        what = f"{name}: pictures are PNG, which keeps their prompt, not {suffix[1:].upper()}."
+        problems.add(UsageError(where=f"{where}, --f", what=what, fix=f"Write --f {Path(name).stem}."))
     try:
         check_created_name(name, where=f"{where}, --f")
     except UsageError as problem:

@@ -37,6 +37,8 @@ from ..options.model import AttentionOptions, ModelOptions
 from ..options.spec import Settings
 from ..options.training import TrainingOptions
 
+END = "Ctrl+Z and Enter" if sys.platform == "win32" else "Ctrl+D"
+
 log = logging.getLogger("tanren")
 
 
@@ -123,10 +125,7 @@ class Session:
         """Draw a batch and write its pictures at once: whoever stops the run keeps them."""
         self.networks.set_multipliers(batch[0].multipliers)
         for index, drawn in enumerate(self.drawer.draw(batch)):
-            if drawn.first_stage is not None:
-                self.gallery.keep(drawn.first_stage, drawn.request, index, "0")
-            stage = "1" if drawn.first_stage is not None else ""
-            path = self.gallery.keep(drawn.image, drawn.request, index, stage)
+            path = self.gallery.keep(drawn.image, drawn.request, index, drawn.first_stage)
             self.report.tell(
                 "sample", file=str(path), prompt=drawn.request.prompt, seed=drawn.request.seed, index=index
             )
@@ -138,10 +137,10 @@ class Session:
     def converse(self, order: Order, *, shows: bool) -> None:
         """Draw what is typed, line by line, until the input ends; a line that is wrong costs nothing else."""
         if sys.stdin.isatty():
-            print("Type a prompt, with options such as --n and --d; an empty line or Ctrl+D ends.", flush=True)
+            print(f"Type a prompt, with options such as --n and --d; {END} ends.", flush=True)
         for line in sys.stdin:
             if not line.strip():
-                return
+                continue
             problems = Problems()
             requests = order.planner.one(line, problems)
             for warning in problems.warnings:
