@@ -79,10 +79,10 @@ def scene(path: Path, color: tuple[int, int, int], size: tuple[int, int] = (64, 
     return path
 
 
-def half_mask(path: Path) -> Path:
-    """A mask: the left half is drawn anew."""
+def half_mask(path: Path, *, right: bool = False) -> Path:
+    """A mask: the left half is drawn anew, or the right one."""
     mask = Image.new("L", (64, 64), 0)
-    mask.paste(255, (0, 0, 32, 64))
+    mask.paste(255, (32, 0, 64, 64) if right else (0, 0, 32, 64))
     mask.save(path)
     return path
 
