@@ -40,6 +40,7 @@
       this.folder = "";
       this.version = -1;
       this.filter = {};
+      this.reading = {};
       this.build();
       this.poller = tanren.makePoller({ work: () => this.work(), pause: () => this.pause(), onTrouble: (trouble) => this.showTrouble(trouble) });
       this.drawing = new ResizeObserver(() => this.poller.wake());
@@ -50,7 +51,7 @@
       this.builtWith = tanren.wordsVersion;
       this.place = this.makePlace();
       this.trouble = el("div", { role: "status", "aria-live": "polite" });
-      this.overview = tanren.data.makeOverview({ onFilter: (change) => this.choose(change), onFolder: (folder) => this.look(folder), onTrain: () => this.train() });
+      this.overview = tanren.data.makeOverview({ onFilter: (change) => this.choose(change), onFolder: (folder) => this.look(folder), onTrain: () => this.train(), onReading: (change) => this.read(change), onConvert: () => this.convert() });
       this.tags = tanren.data.makeTags({ ask: () => this.askTags(), onFilter: (change) => this.choose(change) });
       this.grid = tanren.data.makeGrid({
         ask: (offset, count) => this.ask("rows", { filter: JSON.stringify(this.filter), offset, count }),
@@ -129,7 +130,7 @@
     }
 
     question() {
-      const wanted = { ...this.sizes.values(), trigger: this.trigger.value.trim() };
+      const wanted = { ...this.sizes.values(), ...this.reading, trigger: this.trigger.value.trim() };
       return { folder: this.folder, view: JSON.stringify(wanted) };
     }
 
@@ -147,14 +148,16 @@
     }
 
     /** Look at a folder: from here on its state is asked for again and again. */
-    look(folder) {
+    look(folder, isAnew = false) {
       const isOther = folder !== this.folder;
+      this.isAnew = isAnew;
       this.folder = folder.trim();
       this.path.value = this.folder;
       tanren.memory.set("data.folder", this.folder || null);
       this.version = -1;
       if (isOther) {
         this.filter = {};
+        this.reading = {};
         this.words.value = "";
         this.grid.forget();
         tanren.setShown(this.parts, false);
@@ -171,7 +174,10 @@
       const { folder } = this;
       let state;
       try {
-        state = await this.ask("overview");
+        // Whoever presses the button wants what is on the disk now, not what was there at the first look.
+        const { isAnew } = this;
+        this.isAnew = false;
+        state = await this.ask("overview", isAnew ? { anew: "1" } : {});
       } catch (error) {
         if (!(error instanceof tanren.Refused)) throw error;
         this.progress = null;
@@ -255,6 +261,18 @@
       if (known && known.path === row.path) this.grid.replace(place, row);
       this.tools.update();
       this.poller.wake();
+    }
+
+    /** Read captions in another encoding, or those with another suffix. */
+    read(change) {
+      this.reading = { ...this.reading, ...change };
+      this.lookAgain();
+    }
+
+    /** The captions that are not in UTF-8, and the tool that writes them anew. */
+    convert() {
+      this.choose({ flag: "encoding" });
+      this.tools.openNamed("utf8");
     }
 
     async train() {

@@ -13,12 +13,16 @@
    * @param {Object} settings
    * @param {(change: Object) => void} settings.onFilter show only some pictures
    * @param {(folder: string) => void} settings.onFolder look at another folder
+   * @param {(change: Object) => void} settings.onReading read captions in another `encoding`, or those of another `suffix`
+   * @param {() => void} settings.onConvert write captions as UTF-8
    * @param {() => void} settings.onTrain put this folder into the train form
    */
   tanren.data.makeOverview = (settings) => new Overview(settings);
 
   class Overview {
-    constructor({ onFilter, onFolder, onTrain }) {
+    constructor({ onFilter, onFolder, onReading, onConvert, onTrain }) {
+      this.onReading = onReading;
+      this.onConvert = onConvert;
       this.onFilter = onFilter;
       this.onFolder = onFolder;
       this.labels = {};
@@ -26,6 +30,7 @@
       this.understood = el("p", { class: "tn-understood", id: "tanren-data-understood" });
       this.train = tanren.button(t("Train with this folder"), onTrain, { id: "tanren-data-train" });
       this.captions = el("p", { id: "tanren-data-captions" });
+      this.reading = el("div", { class: "tn-data-reading" });
       this.trigger = el("p", {});
       this.level = el("div", {});
       this.progress = el("p", { class: "tn-soft", role: "status" });
@@ -35,7 +40,7 @@
       this.sizes = el("div", { class: "tn-data-bars" });
       this.lengths = el("div", { class: "tn-data-bars" });
       this.more.append(el("div", { class: "tn-data-two" }, this.sizes, this.lengths));
-      this.root = el("section", { class: "tn-data-overview" }, el("div", { class: "tn-data-head" }, this.understood, this.train), this.captions, this.trigger, this.level, this.progress, this.buttons, this.folders, this.more);
+      this.root = el("section", { class: "tn-data-overview" }, el("div", { class: "tn-data-head" }, this.understood, this.train), this.captions, this.reading, this.trigger, this.level, this.progress, this.buttons, this.folders, this.more);
     }
 
     labelOf(flag) {
@@ -47,6 +52,7 @@
       tanren.setShown(this.train, state.pictures > 0);
       tanren.setText(this.captions, state.captions);
       tanren.setText(this.trigger, state.trigger);
+      this.showReading(state);
       this.showLevel(state);
       this.showProgress(state.progress);
       this.showFlags(state.flags, filter);
@@ -54,6 +60,23 @@
       this.sizes.replaceChildren(el("h3", {}, t("Trained sizes, repeats counted")), bars(state.buckets.slice(0, BUCKETS_SHOWN).map((one) => [`${one.width}×${one.height}`, one.count])));
       const windows = state.lengths.map(({ window, count }) => [window ? t("up to {count} tokens", { count: window }) : t("longer ones"), count]);
       this.lengths.replaceChildren(el("h3", {}, t("Length of captions")), bars(windows));
+    }
+
+    /** How captions are read: which of two kinds, and in which encoding, where that is a question. */
+    showReading({ encodings, suffixes }) {
+      const key = JSON.stringify([encodings, suffixes]);
+      if (key === this.shownReading) return;
+      this.shownReading = key;
+      const select = (name, { choice, choices }) =>
+        el("select", { id: `tanren-data-${name}`, on: { change: (event) => this.onReading({ [name]: event.target.value }) } }, ...choices.map(([value, label]) => el("option", { value, selected: value === choice }, label)));
+      const parts = [];
+      if (suffixes) parts.push(el("label", {}, t("Captions that are read"), " ", select("suffix", suffixes)));
+      if (encodings) {
+        const convert = tanren.button(t("Write them as UTF-8…"), () => this.onConvert(), { class: "tn-button tn-small", id: "tanren-data-convert" });
+        const card = el("div", { class: "tn-card tn-data-encoding" }, el("p", {}, encodings.sentence), el("label", {}, t("If they read wrong, they are in"), " ", select("encoding", encodings)), convert);
+        parts.push(card);
+      }
+      this.reading.replaceChildren(...parts);
     }
 
     showLevel(state) {

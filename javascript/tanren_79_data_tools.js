@@ -63,6 +63,15 @@
       this.follow();
     }
 
+    /** Open a tool from elsewhere on the page. */
+    async openNamed(name) {
+      if (!this.groups) await this.load();
+      const tool = (this.groups || []).flatMap(({ tools }) => tools).find((one) => one.name === name);
+      if (!tool) return;
+      if (!this.tool || this.tool.tool.name !== name) this.open(tool);
+      this.form.scrollIntoView({ block: "center" });
+    }
+
     open(tool) {
       const isSame = this.tool && this.tool.tool.name === tool.name;
       this.buttons.querySelectorAll("[data-tool]").forEach((button) => tanren.setAttribute(button, "aria-pressed", String(!isSame && button.dataset.tool === tool.name)));

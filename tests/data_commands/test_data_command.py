@@ -146,6 +146,24 @@ def test_captions_come_from_folder_names_pictures_and_json(folder, run, tmp_path
     assert "1 entry is about no picture here: gone.png" in out
 
 
+def test_the_encoding_of_captions_can_be_named_where_a_guess_is_wrong(folder, run):
+    inner = folder / "3_sks girl"
+    (inner / "03.txt").write_bytes("까치".encode("cp949"))
+
+    assert "1 not in UTF-8, read as Shift-JIS 1" in run("scan", folder, "--quick")[1]
+    # What does not fit the named encoding is left alone.
+    assert (
+        "2 with a caption that cannot be read: 02.jpg, 03.webp"
+        in run("scan", inner, "--quick", "--encoding", "ascii")[1]
+    )
+    code, text, err = run("edit", inner, "--to-utf8", "--encoding", "CP949")
+    assert (code, (inner / "03.txt").read_text("utf-8")) == (0, "까치"), err
+    assert run("undo")[0] == 0
+    assert (inner / "03.txt").read_bytes() == "까치".encode("cp949")
+    assert "There is no such encoding" in run("scan", inner, "--encoding", "klingon")[2]
+    assert "There is no such encoding" in run("scan", inner, "--encoding", "hex")[2]
+
+
 def test_pictures_are_resized_masked_and_conditioned_into_other_folders(folder, run, tmp_path):
     before = tree_bytes(folder)
     (out := tmp_path / "out").mkdir()

@@ -1,6 +1,7 @@
 import pytest
 from tanren.errors import DataError
 from tanren.formats.captions import caption_names, read_caption
+from tanren.formats.likely_encoding import likely_encoding
 
 
 def written(tmp_path, data):
@@ -80,3 +81,26 @@ def test_a_blank_first_line_is_refused_because_only_it_would_count(tmp_path):
 def test_pictures_of_face_detection_share_a_caption():
     assert caption_names("photo_1_100_80_64_60", ".txt") == ["photo_1_100_80_64_60.txt", "photo_1.txt"]
     assert caption_names("a_b_c", ".txt") == ["a_b_c.txt"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        (
+            "cp932",
+            ["猫", "桜色の髪, 笑顔", "a cat, 青空", "魔法使い", "侍", "水着", "金髪碧眼", "浴衣, 花火", "剣を持つ騎士"],
+        ),
+        ("gbk", ["猫", "一只猫坐着", "红裙子", "1girl, 白色连衣裙", "汉服", "双马尾", "古风", "赛博朋克城市", "原神"]),
+        ("big5", ["貓", "藍色頭髮的女孩, 微笑", "紅色裙子", "校園背景", "台北夜景", "雙馬尾", "水彩畫"]),
+        ("cp949", ["고양이", "긴 머리, 파란 눈", "소녀", "교복", "1girl, 금발", "풍경", "수채화", "꽃", "똠방각하"]),
+        ("cp1252", ["café", "fée", "une fille créée", "Straße", "L’été", "œuvre", "Größe", "niño feliz"]),
+        ("utf-16-le", ["1girl, 猫"]),
+    ],
+)
+def test_texts_are_told_apart_by_how_common_their_characters_are(encoding, texts):
+    for text in texts:
+        assert likely_encoding(text.encode(encoding)) == encoding, text
+
+
+def test_bytes_that_are_no_text_have_no_likely_encoding():
+    assert likely_encoding(bytes(range(128, 160))) is None

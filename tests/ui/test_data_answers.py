@@ -369,6 +369,62 @@ def test_folders_of_earlier_looks_and_of_trainings_can_be_chosen(opened, folder,
     assert opened(PUBLIC).told("folders") == {"folders": []}
 
 
+def test_captions_are_read_in_the_encoding_that_is_chosen_and_written_from_it(page, folder):
+    (folder / "11.txt").write_bytes("까치".encode("cp949"))
+    before = tree_bytes(folder)
+    told = page.whole()["encodings"]
+    assert told["sentence"] == (
+        "2 captions are not in UTF-8, which training refuses. Read as: Shift-JIS (1), CP949 (1)"
+    )
+    assert (told["choice"], told["choices"][:2]) == ("auto", [["auto", "guessed file by file"], ["cp932", "Shift-JIS"]])
+
+    chosen = json.dumps({"encoding": "gbk"})
+    told = page.whole(view=chosen)["encodings"]
+    assert (told["choice"], "Read as: GBK (" in told["sentence"]) == ("gbk", True)
+    row = next(row for row in page.told("rows", view=chosen, offset=0, count=99)["rows"] if row["name"] == "11.png")
+    assert (
+        row["caption"]
+        == page.told("one", view=chosen, path=row["path"])["text"]
+        == "까치".encode("cp949").decode("gbk")
+    )
+
+    korean = json.dumps({"encoding": "CP949"})
+    page.whole(view=korean)
+    only = json.dumps({"paths": [row["path"]]})
+    shown = page.send("preview", tool="utf8", values={}, view=korean, filter=only).json()
+    assert [(one["name"], one["after"]) for one in shown["changes"]] == [("11.txt", "까치")]
+    assert tree_bytes(folder) == before
+    assert page.send("apply", tool="utf8", values={}, view=korean, filter=only).status_code == 200
+    deadline = time.monotonic() + PATIENCE
+    while (folder / "11.txt").read_bytes() != "까치".encode() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (folder / "11.txt").read_bytes() == "까치".encode()
+    refused = page.ask("overview", view=json.dumps({"encoding": "klingon"}))
+    assert refused.json()["problem"]["what"] == "There is no such encoding."
+
+
+def test_which_of_two_kinds_of_captions_is_read_can_be_chosen(page, folder):
+    (folder / "01.caption").write_text("the other one", "utf-8")
+    assert page.whole()["suffixes"] == {
+        "choice": "",
+        "choices": [["", "what the folder uses most"], [".txt", ".txt"], [".caption", ".caption"]],
+    }
+    view = json.dumps({"suffix": ".caption"})
+    page.whole(view=view)
+    rows = page.told("rows", view=view, offset=0, count=1)["rows"]
+
+    assert (rows[0]["caption"], page.row("01.png")["caption"]) == ("the other one", "sks girl, red hair, smile")
+    page.send(
+        "caption",
+        view=view,
+        path=rows[0]["path"],
+        text="new",
+        stamp=page.told("one", view=view, path=rows[0]["path"])["stamp"],
+    )
+    assert (folder / "01.caption").read_bytes() == b"new"
+    assert page.ask("overview", view=json.dumps({"suffix": ".exe"})).status_code == 400
+
+
 def test_pictures_come_small_and_upright_and_only_pictures_come(page, folder):
     answer = page.client.get("/tanren/api/data/picture", params={"path": str(folder / "10 turned.jpg"), "side": 160})
     image = Image.open(io.BytesIO(answer.content))

@@ -10,11 +10,12 @@ from ..errors import DataError, UsageError
 from ..formats.caption_metadata import read_caption_metadata
 from ..paths import resolve_user_path
 from ..preparation.caption_edit import PictureCaption, captions_of, plan_texts
+from ..preparation.caption_files import encoding_named
 from ..preparation.caption_tables import CAPTION, TAGS, caption_table, texts_of_table, write_caption_table
 from ..preparation.levels import Level
 from ..preparation.picture_text import prompt_of
 from ..preparation.tags import FILL, MODES
-from .common import add_suffix_option, counted, journal, level_of, parser_of, show, some, suffix_of
+from .common import add_encoding_option, add_suffix_option, counted, journal, level_of, parser_of, show, some, suffix_of
 from .showing import add_plan_options, finish
 
 PICTURES, FOLDERS = "pictures", "folders"
@@ -24,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     """Run the command."""
     chosen = _parser().parse_args(words[1:])
     level = level_of(chosen.folder)
-    captions = list(captions_of(level, suffix_of(chosen.caption_extension)))
+    captions = list(captions_of(level, suffix_of(chosen.caption_extension), encoding=encoding_named(chosen.encoding)))
     if chosen.to_json:
         return _write_json(level, captions, chosen)
     texts = _texts(level, captions, chosen)
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--as-tags", action="store_true", help="file them as `tags` in the JSON file, not as `caption`")
     parser.add_argument("--sizes", action="store_true", help="with the sizes of the pictures in the JSON file")
     add_suffix_option(parser)
+    add_encoding_option(parser)
     add_plan_options(parser)
     return parser
 

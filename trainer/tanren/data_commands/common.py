@@ -13,6 +13,7 @@ from ..library.plain_text import plain
 from ..options.dataset_plan import DatasetPlan
 from ..options.values import size_wh
 from ..paths import data_folder, resolve_user_path
+from ..preparation.caption_files import AUTO, ENCODINGS
 from ..preparation.index import PictureIndex
 from ..preparation.journal import Journal
 from ..preparation.levels import NOTHING, Level, understand
@@ -81,6 +82,17 @@ def add_suffix_option(parser: argparse.ArgumentParser) -> None:
     """The option that names the suffix of captions."""
     parser.add_argument(
         "--caption_extension", metavar="SUFFIX", help=".txt or .caption; not given: what the folder uses most"
+    )
+
+
+def add_encoding_option(parser: argparse.ArgumentParser) -> None:
+    """The option that says what captions are in that are not UTF-8."""
+    names = ", ".join(f"{name} ({label})" for name, label in ENCODINGS.items())
+    parser.add_argument(
+        "--encoding",
+        default=AUTO,
+        metavar="NAME",
+        help=f"of captions that are not in UTF-8: {names}, or any other that Python knows",
     )
 
 

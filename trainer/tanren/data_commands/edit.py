@@ -9,9 +9,10 @@ from typing import Any
 from ..errors import UsageError
 from ..preparation import tags
 from ..preparation.caption_edit import Operation, captions_of, matching, per_line, plan_edit
+from ..preparation.caption_files import encoding_named
 from ..preparation.patterns import check_pattern
 from ..preparation.tag_filter import TagFilter
-from .common import add_suffix_option, level_of, parser_of, suffix_of
+from .common import add_encoding_option, add_suffix_option, level_of, parser_of, suffix_of
 from .showing import add_plan_options, finish
 
 Maker = Callable[[Any], Operation]
@@ -25,7 +26,7 @@ def main(words: Sequence[str]) -> int:
         raise UsageError(where="data edit", what="Nothing to change.", fix="Add for example --add TAGS or --dedupe.")
     level = level_of(chosen.folder)
     only = TagFilter(chosen.only) if chosen.only else None
-    captions = captions_of(level, suffix_of(chosen.caption_extension))
+    captions = captions_of(level, suffix_of(chosen.caption_extension), encoding=encoding_named(chosen.encoding))
     plan = plan_edit(
         level, captions, "edit captions", operations, only=only, creates=chosen.create, to_utf8=chosen.to_utf8
     )
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--create", action="store_true", help="also make captions for pictures that have none")
     parser.add_argument("--to-utf8", action="store_true", help="convert files of other encodings to UTF-8")
     add_suffix_option(parser)
+    add_encoding_option(parser)
     add_plan_options(parser)
     return parser
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..data.listing import list_folder
 from ..errors import Problems, UsageError
 from ..paths import resolve_user_path
+from ..preparation.caption_files import encoding_named
 from ..preparation.index import usual_suffix
 from ..preparation.layout import (
     COPY,
@@ -21,6 +22,7 @@ from ..preparation.layout import (
 from .common import (
     Progress,
     add_bucket_options,
+    add_encoding_option,
     add_suffix_option,
     counted,
     journal,
@@ -76,6 +78,7 @@ def _export(words: Sequence[str]) -> int:
     parser.add_argument("--train_batch_size", type=int, default=1, metavar="N", help="for the dataset file (1)")
     parser.add_argument("--dry-run", action="store_true", help="only show the dataset file, or count the pictures")
     add_suffix_option(parser)
+    add_encoding_option(parser)
     add_bucket_options(parser)
     chosen = parser.parse_args(words)
     level = level_of(chosen.folder)
@@ -84,7 +87,9 @@ def _export(words: Sequence[str]) -> int:
         if chosen.dry_run:
             show(f"{counted(level.pictures, 'picture', 'pictures')} would go into {path}")
             return 0
-        count = export_archive(level, path, journal(), progress=Progress("archive"))
+        count = export_archive(
+            level, path, journal(), encoding=encoding_named(chosen.encoding), progress=Progress("archive")
+        )
         show(f"{counted(count, 'picture', 'pictures')} with captions written into {path}")
         return 0
     plan = plan_of(chosen)

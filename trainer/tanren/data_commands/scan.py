@@ -10,6 +10,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from ..disk import size_text
+from ..preparation.caption_files import ENCODINGS, encoding_named
 from ..preparation.facts import PictureFacts
 from ..preparation.fitting import Crop, cropper
 from ..preparation.index import Wanted
@@ -19,6 +20,7 @@ from ..preparation.overview import TINY, Captions, Names, Overview, Questions, S
 from .common import (
     Progress,
     add_bucket_options,
+    add_encoding_option,
     add_suffix_option,
     counted,
     index,
@@ -42,6 +44,7 @@ def main(words: Sequence[str]) -> int:
     crop = cropper(plan) if plan is not None else None
     questions = Questions(
         suffix=suffix_of(chosen.caption_extension),
+        encoding=encoding_named(chosen.encoding),
         trigger=chosen.trigger or "",
         tiny=chosen.tiny,
         crop=crop,
@@ -72,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tiny", type=int, default=TINY, metavar="PIXELS", help=f"call a shorter side tiny ({TINY})")
     parser.add_argument("--tags", type=int, default=TAGS_SHOWN, metavar="N", help="show the N most frequent tags (20)")
     add_suffix_option(parser)
+    add_encoding_option(parser)
     add_bucket_options(parser)
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--rows", action="store_true", help="one JSON line per picture, as they are read")
@@ -118,7 +122,9 @@ def _caption_lines(captions: Captions, pictures: int, tags: int) -> Iterator[str
     yield from _named("without a caption", captions.missing)
     yield from _named("with an empty caption, which training refuses", captions.empty)
     yield from _named("with a caption that cannot be read", captions.unreadable)
-    yield from _named("not in UTF-8, which training refuses (`data edit --to-utf8` converts)", captions.guessed)
+    kinds = ", ".join(f"{ENCODINGS.get(name, name)} {count}" for name, count in captions.encodings.most_common())
+    what = f"not in UTF-8, read as {kinds}; training refuses them (`data edit --to-utf8` converts, --encoding tells)"
+    yield from _named(what, captions.guessed)
     yield from _named("with lines that training leaves out", captions.several_lines)
     yield from _named("with two caption files, of which one is used", captions.shared)
     if captions.filled:

@@ -11,11 +11,10 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from ..errors import DataError
+from .likely_encoding import likely_encoding
 
 LARGEST_BYTES = 64 * 1024
 FACE_PARTS = 5
-# Tried in this order to tell the user what a file probably is; never to read it.
-LIKELY_ENCODINGS = ("cp932", "gbk", "big5", "euc-kr", "cp1252")
 
 
 class CaptionText(NamedTuple):
@@ -61,7 +60,7 @@ def read_caption(path: str, encoding: str = "utf-8", *, all_lines: bool = False)
 
 
 def decode_text(data: bytes, encoding: str, path: str) -> str:
-    """Decode or say at which byte it fails and which encoding is likely."""
+    """Decode or say at which byte it fails and which encoding is likely: that is told, never used."""
     name = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
         text = data.decode(name)
@@ -81,23 +80,6 @@ def decode_text(data: bytes, encoding: str, path: str) -> str:
             fix="Save it as UTF-8 text.",
         )
     return text.removeprefix("\ufeff")
-
-
-def likely_encoding(data: bytes) -> str | None:
-    """A guess for messages only."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    sample = data[:4000]
-    if len(sample) > 3 and sample.count(0) * 3 > len(sample):
-        return "utf-16-le" if sample[1:2] == b"\x00" else "utf-16-be"
-    for encoding in LIKELY_ENCODINGS:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if all(character.isprintable() or character.isspace() for character in text):
-            return encoding
-    return None
 
 
 def _lines(text: str, path: str, all_lines: bool) -> CaptionText:

@@ -8,7 +8,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import DataError
-from ..formats.captions import LARGEST_BYTES, likely_encoding
+from ..formats.captions import LARGEST_BYTES
+from ..formats.likely_encoding import likely_encoding
 from .pictures import Found
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.listing import list_folder, stem_of
+from ..data.listing import Listing, folded, list_folder, stem_of
 from ..errors import Problems, UsageError
-from .caption_files import UTF8, CaptionFile, encoded, read_caption_file
+from .caption_files import AUTO, UTF8, CaptionFile, encoded, read_caption_file
 from .index import captions_beside, usual_suffix
 from .journal import Journal, Write
 from .levels import Level, Part
@@ -95,26 +95,53 @@ class CaptionPlan:
         return [change for change in self.changes if not change.after.strip()]
 
 
-def captions_of(level: Level, suffix: str | None = None, problems: Problems | None = None) -> Iterator[PictureCaption]:
+def captions_of(
+    level: Level, suffix: str | None = None, problems: Problems | None = None, *, encoding: str = AUTO
+) -> Iterator[PictureCaption]:
     """The captions of a level's pictures, in their order; a file that several pictures share comes once.
 
     Args:
         level: which pictures.
         suffix: of the caption files that go before others, and of new ones; None: what each folder uses most.
         problems: told about links that lead nowhere and the like.
+        encoding: of files that are not in UTF-8 (caption_files.py).
     """
     for part in level.parts:
         listing = list_folder(str(part.folder), problems or Problems())
         first = suffix or usual_suffix(listing)
         seen: set[str] = set()
         for name in listing.pictures:
-            found = captions_beside(listing, name, first)
-            target = found[0] if found else stem_of(name) + first
+            target = _target(listing, name, first)
             if target in seen:
                 continue
             seen.add(target)
-            path = part.folder / target
-            yield PictureCaption(part.folder / name, path, _read(path) if found else None, part)
+            yield _picture_caption(part, listing, name, target, encoding)
+
+
+def caption_of(level: Level, picture: Path, suffix: str | None = None, *, encoding: str = AUTO) -> PictureCaption:
+    """The caption of one picture; no other is read.
+
+    Raises:
+        UsageError: it is none of the level's pictures, or another picture's caption file serves it, too.
+    """
+    part = next((part for part in level.parts if part.folder == picture.parent), None)
+    if part is None:
+        raise UsageError(where=picture.name, what="There is no such picture in this folder.")
+    listing = list_folder(str(part.folder), Problems())
+    first = suffix or usual_suffix(listing)
+    target = _target(listing, picture.name, first)
+    beginning = folded(stem_of(target))
+    for other in listing.pictures:
+        if other == picture.name:
+            break
+        # Whoever shares the file has a name that begins as the file's does.
+        if folded(other).startswith(beginning) and _target(listing, other, first) == target:
+            raise UsageError(
+                where=picture.name,
+                what="Another picture of the same name uses this caption file.",
+                fix="Rename one of the two pictures.",
+            )
+    return _picture_caption(part, listing, picture.name, target, encoding)
 
 
 def plan_edit(
@@ -219,8 +246,20 @@ def matching(pattern: str, new: str, *, ignore_case: bool = False) -> Operation:
     return lambda texts: replaced_everywhere(texts, pattern, new, ignore_case=ignore_case)
 
 
-def _read(path: Path) -> CaptionFile:
+def _target(listing: Listing, name: str, first_suffix: str) -> str:
+    """The caption file of a picture, there or not."""
+    found = captions_beside(listing, name, first_suffix)
+    return found[0] if found else stem_of(name) + first_suffix
+
+
+def _picture_caption(part: Part, listing: Listing, name: str, target: str, encoding: str) -> PictureCaption:
+    path = part.folder / target
+    file = _read(path, encoding) if target in listing.names else None
+    return PictureCaption(part.folder / name, path, file, part)
+
+
+def _read(path: Path, encoding: str) -> CaptionFile:
     try:
-        return read_caption_file(path)
+        return read_caption_file(path, encoding)
     except OSError as error:
         return CaptionFile(path, b"", "", UTF8, f"it cannot be read: {error.strerror or error}")

@@ -6,14 +6,25 @@ when it is changed or when that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..formats.captions import LARGEST_BYTES
+from ..formats.likely_encoding import likely_encoding
 
 SUFFIXES = (".txt", ".caption")
+AUTO = "auto"
+# What captions that are not in UTF-8 usually are in, as people call it.
+ENCODINGS = {
+    AUTO: "guessed file by file",
+    "cp932": "Shift-JIS",
+    "gbk": "GBK",
+    "big5": "Big5",
+    "cp949": "CP949",
+    "cp1252": "Latin-1",
+}
 UTF8, UTF8_BOM = "utf-8", "utf-8 with byte order mark"
 BOM = b"\xef\xbb\xbf"
 
@@ -52,8 +63,12 @@ class CaptionFile:
         return not self.problem and not self.text.strip()
 
 
-def read_caption_file(path: Path) -> CaptionFile:
+def read_caption_file(path: Path, encoding: str = AUTO) -> CaptionFile:
     """Read a caption file; one that cannot be understood has its `problem` set.
+
+    Args:
+        path: the file.
+        encoding: of files that are not in UTF-8 or UTF-16; AUTO guesses it.
 
     Raises:
         OSError: it cannot be opened.
@@ -62,10 +77,13 @@ def read_caption_file(path: Path) -> CaptionFile:
         data = file.read(LARGEST_BYTES + 1)
     if len(data) > LARGEST_BYTES:
         return CaptionFile(path, data, "", UTF8, f"longer than {LARGEST_BYTES} bytes")
-    text, encoding = decoded(data)
+    try:
+        text, found = decoded(data, encoding)
+    except UnicodeDecodeError as error:
+        return CaptionFile(path, data, "", encoding, f"not in {encoding}: byte {error.start} does not fit")
     if "\x00" in text:
-        return CaptionFile(path, data, "", encoding, "not a text: it holds NUL characters")
-    return CaptionFile(path, data, text.replace("\r\n", "\n").replace("\r", "\n"), encoding)
+        return CaptionFile(path, data, "", found, "not a text: it holds NUL characters")
+    return CaptionFile(path, data, text.replace("\r\n", "\n").replace("\r", "\n"), found)
 
 
 def encoded(text: str) -> bytes:
@@ -91,68 +109,41 @@ def encoded(text: str) -> bytes:
     return data
 
 
-def decoded(data: bytes) -> tuple[str, str]:
-    """A text and the encoding it is in: UTF-8 when that fits, else the one in which it makes most sense."""
+def decoded(data: bytes, encoding: str = AUTO) -> tuple[str, str]:
+    """A text and the encoding it is in: UTF-8 when that fits, else the one that was named, else the likely one.
+
+    Raises:
+        UnicodeDecodeError: it is not in the encoding that was named.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace"), "utf-16"
-    if len(data) > 3 and data.count(0) * 3 > len(data):
-        # Latin letters in two bytes each; UTF-8 would accept them, with a NUL behind every letter.
-        name = "utf-16-le" if data[1] == 0 else "utf-16-be"
-        return data.decode(name, "replace"), name
     try:
         text = data.decode("utf-8")
-        return text.removeprefix("\ufeff"), UTF8_BOM if data.startswith(BOM) else UTF8
     except UnicodeDecodeError:
-        pass
-    name = max(_scores(data), default=(0.0, 0, "cp1252"))[2]
-    return data.decode(name, "replace"), name
+        name = likely_encoding(data) or "cp1252" if encoding == AUTO else encoding
+        return data.decode(name, "replace" if encoding == AUTO else "strict"), name
+    likely = likely_encoding(data) if "\x00" in text else None
+    if likely is not None and likely.startswith("utf-16"):
+        # UTF-8 would accept it, with a NUL beside every letter.
+        return data.decode(likely, "replace"), likely
+    return text.removeprefix("\ufeff"), UTF8_BOM if data.startswith(BOM) else UTF8
 
 
-def _scores(data: bytes) -> Iterable[tuple[float, int, str]]:
-    """How well a text reads in each encoding in which it can be read at all; the second number breaks ties."""
-    for order, (name, is_common) in enumerate(COMMON.items()):
-        try:
-            text = data.decode(name)
-        except UnicodeDecodeError:
-            continue
-        foreign = [character for character in text if character > "\x7f"]
-        yield sum(map(is_common, foreign)) / max(len(foreign), 1), -order, name
+def encoding_named(name: str) -> str:
+    """The encoding that a user names, as Python spells it, or AUTO.
 
-
-def _is_common_japanese(character: str) -> bool:
-    if "\u3000" <= character <= "\u30ff":
-        return True
-    code = character.encode("cp932", "replace")
-    return len(code) == 2 and 0x88 <= code[0] <= 0x97
-
-
-def _is_common_chinese(character: str) -> bool:
-    if character in "，。、！？：；（）「」《》“”—…\u3000":
-        return True
-    code = character.encode("gbk", "replace")
-    return len(code) == 2 and 0xB0 <= code[0] <= 0xD7 and code[1] >= 0xA1
-
-
-def _is_common_traditional(character: str) -> bool:
-    if character in "，。、！？：；（）「」\u3000":
-        return True
-    code = character.encode("big5", "replace")
-    return len(code) == 2 and 0xA4 <= code[0] <= 0xC6
-
-
-def _is_common_korean(character: str) -> bool:
-    return "\uac00" <= character <= "\ud7a3" or character == "\u3000"
-
-
-def _is_common_western(character: str) -> bool:
-    # Rows of these stand for any other encoding; single ones are French or German.
-    return character in "éèêëàâäáãåçïîíôöóõøùûüúñß’“”–—…€°"
-
-
-COMMON = {
-    "cp932": _is_common_japanese,
-    "gbk": _is_common_chinese,
-    "big5": _is_common_traditional,
-    "euc-kr": _is_common_korean,
-    "cp1252": _is_common_western,
-}
+    Raises:
+        UsageError: there is none of that name.
+    """
+    wanted = name.strip().lower()
+    if wanted in (AUTO, ""):
+        return AUTO
+    try:
+        b"a".decode(wanted, "replace")
+        return codecs.lookup(wanted).name
+    except (LookupError, ValueError) as error:
+        raise UsageError(
+            where=f"encoding {name}",
+            what="There is no such encoding.",
+            fix=f"Write {', '.join(ENCODINGS)}.",
+        ) from error

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from ..data.listing import Listing, list_folder, stem_of
 from ..errors import Problems
+from .caption_files import AUTO
 from .facts import (
     CaptionFacts,
     LookFacts,
@@ -29,7 +31,7 @@ from .facts import (
 )
 
 NAME = "pictures.sqlite"
-SCHEMA = 1
+SCHEMA = 2
 AT_ONCE, DECODED_AT_ONCE = 500, 25
 TABLE = (
     "CREATE TABLE IF NOT EXISTS pictures (folder BLOB, name BLOB, picture TEXT, caption TEXT, facts TEXT, look TEXT, "
@@ -43,11 +45,13 @@ class Wanted:
 
     Args:
         first_suffix: of captions; it goes before the others where a picture has several.
+        encoding: of captions that are not in UTF-8.
         decode: also decode the pictures, which takes a thousand times as long the first time.
         should_stop: asked before each picture.
     """
 
     first_suffix: str = ".txt"
+    encoding: str = AUTO
     decode: bool = False
     should_stop: Callable[[], bool] = lambda: False
 
@@ -126,8 +130,8 @@ def _surveyed(
             # It vanished between listing and looking.
             continue
         captions = captions_beside(listing, name, wanted.first_suffix)
-        marks = (f"{status.st_size}:{status.st_mtime_ns}", _mark(listing.folder, captions))
-        row, is_new = _row(listing.folder, name, status, captions, marks, known.get(_key(name)))
+        marks = (f"{status.st_size}:{status.st_mtime_ns}", _mark(listing.folder, captions, wanted.encoding))
+        row, is_new = _row(listing.folder, name, status, captions, marks, known.get(_key(name)), wanted.encoding)
         if wanted.decode and row.look is None and not row.problem:
             row, is_new = replace(row, look=look_facts(row.path)), True
         if is_new:
@@ -142,12 +146,13 @@ def _row(
     captions: Sequence[str],
     marks: tuple[str, str],
     known: Sequence[str] | None,
+    encoding: str,
 ) -> tuple[PictureFacts, bool]:
     """The row of a picture, from what is known as far as its marks are the same; and whether anything was read."""
     if known is not None and tuple(known[:2]) == marks:
         return _from_texts(folder, name, known[2], known[3]), False
     others = tuple(captions[1:])
-    caption = caption_facts(f"{folder}{os.sep}{captions[0]}", others) if captions else CaptionFacts()
+    caption = caption_facts(f"{folder}{os.sep}{captions[0]}", others, encoding) if captions else CaptionFacts()
     if known is not None and known[0] == marks[0]:
         return replace(_from_texts(folder, name, known[2], known[3]), caption=caption), True
     return header_facts(folder, name, status, caption), True
@@ -159,14 +164,15 @@ def captions_beside(listing: Listing, name: str, first_suffix: str) -> list[str]
     return list(dict.fromkeys(one for one in found if one is not None))
 
 
-def _mark(folder: str, captions: Sequence[str]) -> str:
+def _mark(folder: str, captions: Sequence[str], encoding: str) -> str:
+    """What a row of a caption holds for: its file as it is, read in an encoding."""
     if not captions:
         return ""
     try:
         status = os.stat(f"{folder}{os.sep}{captions[0]}")  # noqa: PTH116
     except OSError:
         return "|".join(captions)
-    return "|".join([*captions, str(status.st_size), str(status.st_mtime_ns)])
+    return "|".join([*captions, encoding, str(status.st_size), str(status.st_mtime_ns)])
 
 
 def _known(rows: sqlite3.Connection, folder: str, names: Sequence[str]) -> Iterable[Any]:
@@ -206,7 +212,10 @@ def _look_text(look: LookFacts | None) -> str | None:
 
 def _from_texts(folder: str, name: str, facts: str, look: str | None) -> PictureFacts:
     values = json.loads(facts)
+    # A handful of words in a hundred thousand rows: one object each.
+    values["kind"] = sys.intern(values["kind"])
     caption = values.pop("caption")
+    caption["encoding"] = sys.intern(caption["encoding"])
     caption = CaptionFacts(**{**caption, "others": tuple(caption["others"])})
     seen = None if look is None else LookFacts(*json.loads(look))
     return PictureFacts(folder=folder, name=name, caption=caption, look=seen, **values)

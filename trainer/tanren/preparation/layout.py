@@ -17,7 +17,7 @@ from ..formats.toml_file import write_nested
 from ..options.dataset_plan import DatasetPlan
 from ..paths import check_created_name
 from .caption_edit import PictureCaption, captions_of
-from .caption_files import encoded
+from .caption_files import AUTO, encoded
 from .index import captions_beside, usual_suffix
 from .journal import Journal
 from .levels import Level
@@ -149,7 +149,12 @@ def write_dataset_toml(text: str, path: Path, journal: Journal) -> None:
 
 
 def export_archive(
-    level: Level, path: Path, journal: Journal, *, progress: Callable[[int, int], None] = lambda done, total: None
+    level: Level,
+    path: Path,
+    journal: Journal,
+    *,
+    encoding: str = AUTO,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write a flat zip file of all pictures with their captions as `.txt`, as sites for sharing models take it.
 
@@ -162,7 +167,7 @@ def export_archive(
     """
     if path.suffix.lower() != ".zip":
         raise UsageError(where=str(path), what="An archive ends in .zip.", fix="Add .zip to its name.")
-    captions = list(captions_of(level))
+    captions = list(captions_of(level, encoding=encoding))
     _refuse_shared_names(captions, path)
     needed = sum(caption.picture.stat().st_size for caption in captions)
     with journal.operation(f"archive {path.name}", path.parent) as recorder:

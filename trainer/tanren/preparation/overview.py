@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..data.buckets import Size
@@ -12,6 +12,7 @@ from ..data.listing import Listing, clashes, list_folder
 from ..data.twins import sample_digest
 from ..errors import Problems
 from ..formats.clip_tokens import WINDOWS
+from .caption_files import AUTO
 from .facts import PictureFacts
 from .fitting import Crop
 from .index import PictureIndex, Wanted, usual_suffix
@@ -45,6 +46,7 @@ class Questions:
         suffix: of captions, such as `.txt`; None: what the folder uses most.
         trigger: a word or words that every caption should have; empty: the folder's own name for the concept.
         tiny: pictures whose shorter side has fewer pixels are named.
+        encoding: of captions that are not in UTF-8 (caption_files.py).
         crop: from size to bucket (fitting.py); None: buckets are not asked for.
         near: bits in which pictures that look alike may differ.
     """
@@ -52,6 +54,7 @@ class Questions:
     suffix: str | None = None
     trigger: str = ""
     tiny: int = TINY
+    encoding: str = AUTO
     crop: Callable[[Size], Crop] | None = None
     near: int = MOST_DIFFERING
 
@@ -67,6 +70,7 @@ class Captions:
         empty: those whose file says nothing.
         unreadable: those whose file cannot be read.
         guessed: those whose file is not in UTF-8; training refuses it until it is converted.
+        encodings: how many of these were read in which encoding.
         several_lines: those whose file has lines that training leaves out, unless wildcards are on.
         shared: those with several caption files, of which one is used.
         lengths: captions by the window they need, 75, 150, 225 or 0 for more; in tokens of CLIP.
@@ -84,6 +88,7 @@ class Captions:
     empty: Names = field(default_factory=Names)
     unreadable: Names = field(default_factory=Names)
     guessed: Names = field(default_factory=Names)
+    encodings: Counter[str] = field(default_factory=Counter)
     several_lines: Names = field(default_factory=Names)
     shared: Names = field(default_factory=Names)
     lengths: Counter[int] = field(default_factory=Counter)
@@ -116,6 +121,7 @@ class Captions:
         self.filled += 1
         if not caption.encoding.startswith("utf-8"):
             self.guessed.add(row.name)
+            self.encodings[caption.encoding] += 1
         if caption.lines > 1:
             self.several_lines.add(row.name)
         window = next((window for window in WINDOWS if caption.tokens <= window), 0)
@@ -191,6 +197,23 @@ class Survey:
         different = [one for one in self._looks if one[0] not in same]
         self.overview.lookalikes = near_groups(different, self._questions.near)
 
+    def count(self, rows: Iterable[PictureFacts], known: Overview) -> Overview:
+        """The overview of rows that passed before, of which some have other captions now; nothing is read.
+
+        Args:
+            rows: all pictures of the level.
+            known: what was found then; clashes, groups of the same picture and warnings are taken from it.
+        """
+        parts = {str(part.folder): part for part in self.overview.level.parts}
+        for row in rows:
+            part = parts[row.folder]
+            trigger = self._trigger_of(part)
+            self._add(row, part, trigger)
+        counted = self.overview
+        counted.clashes, counted.warnings = known.clashes, known.warnings
+        counted.duplicates, counted.lookalikes = known.duplicates, known.lookalikes
+        return counted
+
     def finish(self) -> Overview:
         """Let all rows pass and return the overview."""
         for _ in self.rows():
@@ -201,13 +224,18 @@ class Survey:
         problems = Problems()
         listing = list_folder(str(part.folder), problems)
         self.overview.clashes += clashes(listing.pictures)
-        wanted = Wanted(self._suffix(listing), self._wanted.decode, self._wanted.should_stop)
-        trigger = self._questions.trigger or part.name
-        self.overview.captions.trigger = self.overview.captions.trigger or trigger
+        wanted = replace(self._wanted, first_suffix=self._suffix(listing), encoding=self._questions.encoding)
+        trigger = self._trigger_of(part)
         for row in self._index.survey(part.folder, wanted, listing=listing):
             self._add(row, part, trigger)
             yield row
         self.overview.warnings += [*problems.warnings, *map(str, problems.errors)]
+
+    def _trigger_of(self, part: Part) -> str:
+        """What its captions should have; the first part's is that of the whole overview."""
+        trigger = self._questions.trigger or part.name
+        self.overview.captions.trigger = self.overview.captions.trigger or trigger
+        return trigger
 
     def _suffix(self, listing: Listing) -> str:
         return self._questions.suffix or usual_suffix(listing)

@@ -12,6 +12,7 @@ from ..data.listing import picture_suffixes
 from ..errors import UsageError
 from ..options.values import size_wh
 from ..paths import home_expanded, resolve_user_path
+from ..preparation.caption_files import SUFFIXES, encoding_named
 from ..preparation.facts import PictureFacts
 from ..preparation.tags import split_tags
 from ..preparation.thumbnails import SmallPicture, Thumbnails
@@ -24,6 +25,8 @@ from .words import Words
 
 Query = Mapping[str, str]
 MOST_ROWS, MOST_TAGS, LONGEST_QUESTION, LONGEST_SIDE = 300, 2000, 20_000, 16_384
+# So long the first answer about a folder waits for its first pictures, which saves the page a turn.
+FIRST_SECONDS = 0.4
 SIDES = (160, 320, 1024)
 
 
@@ -50,6 +53,9 @@ def overview(desk: Desk, query: Query) -> dict[str, Any]:
     found = opened(desk, query)
     if desk.guard.access.may_write:
         remember(desk.surroundings.data_dir, found.folder)
+    if query.get("anew") == "1":
+        found.refresh(at_once=True)
+    found.wait_for_rows(FIRST_SECONDS)
     words = page_words(desk)
     failed = found.progress.problem
     return {
@@ -82,7 +88,7 @@ def tags(desk: Desk, query: Query) -> dict[str, Any]:
 def one(desk: Desk, query: Query) -> dict[str, Any]:
     """One picture with the whole text of its caption."""
     found = opened(desk, query)
-    return data_told.detail_told(known_row(found, query.get("path", "")), page_words(desk))
+    return data_told.detail_told(known_row(found, query.get("path", "")), page_words(desk), found.view.encoding)
 
 
 def picture(desk: Desk, query: Query) -> SmallPicture:
@@ -134,7 +140,15 @@ def view_of(asked: Mapping[str, Any]) -> View:
         shortest=_side(asked, "shortest"),
         longest=_side(asked, "longest"),
         trigger=str(asked.get("trigger") or "").strip()[:200],
+        encoding=encoding_named(str(asked.get("encoding") or "")),
+        suffix=_suffix(str(asked.get("suffix") or "")),
     )
+
+
+def _suffix(text: str) -> str:
+    if text not in ("", *SUFFIXES):
+        raise UsageError(where="suffix", what="Captions end in .txt or .caption.")
+    return text
 
 
 def _side(asked: Mapping[str, Any], name: str) -> int:

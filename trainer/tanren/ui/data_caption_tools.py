@@ -79,7 +79,11 @@ def groups() -> tuple[Group, ...]:
 def shown_captions(request: Request) -> Iterator[PictureCaption]:
     """The captions of the pictures that the page shows."""
     wanted = frozenset(request.pictures)
-    return (caption for caption in captions_of(request.level) if caption.picture in wanted)
+    return (
+        caption
+        for caption in captions_of(request.level, request.suffix, encoding=request.encoding)
+        if caption.picture in wanted
+    )
 
 
 def _edit(

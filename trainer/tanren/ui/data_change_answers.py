@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import BusyError, DataError, UsageError
-from ..preparation.caption_edit import PictureCaption, captions_of
+from ..preparation.caption_edit import caption_of
 from ..preparation.caption_files import encoded
 from ..preparation.caption_tables import table_bytes
 from ..preparation.facts import PictureFacts, caption_facts
@@ -55,7 +55,8 @@ def save_caption(desk: Desk, body: Body) -> dict[str, Any]:
     """Write one caption, unless its file is another one since it was shown."""
     found = opened(desk, body)
     row = known_row(found, str(body.get("path") or ""))
-    shown = data_told.detail_told(row, page_words(desk))
+    reading = found.view.encoding
+    shown = data_told.detail_told(row, page_words(desk), reading)
     if shown["stamp"] != body.get("stamp"):
         raise DataError(
             where=shown["file"] or row.name,
@@ -63,15 +64,17 @@ def save_caption(desk: Desk, body: Body) -> dict[str, Any]:
             fix="Read the file again; your text stays in the field until then.",
         )
     text = str(body.get("text") or "").replace("\r\n", "\n")
-    caption = _caption_of(found, Path(row.path))
+    caption = caption_of(found.level, Path(row.path), found.view.suffix or None, encoding=reading)
     before = caption.file.data if caption.file is not None else None
     with _journal(desk).operation(f"caption of {row.name}", Path(row.folder)) as recorder:
         recorder.write(caption.target, encoded(text), expected=before)
     fresh = replace(row, caption=caption_facts(str(caption.target), row.caption.others))
-    found.put(fresh)
-    _changed(desk, Path(row.folder))
+    folders_of(desk.surroundings.data_dir).put(fresh)
     words = page_words(desk)
-    return {"row": data_told.row_told(fresh, found, words), "stamp": data_told.detail_told(fresh, words)["stamp"]}
+    return {
+        "row": data_told.row_told(fresh, found, words),
+        "stamp": data_told.detail_told(fresh, words, reading)["stamp"],
+    }
 
 
 def preview(desk: Desk, body: Body) -> dict[str, Any]:
@@ -211,22 +214,13 @@ def _requested(desk: Desk, body: Body) -> tuple[Tool, Request]:
         pictures=pictures,
         values=values,
         plan=found.view.plan(),
+        suffix=found.view.suffix or None,
+        encoding=found.view.encoding,
         data=desk.surroundings.data_dir,
         roots=desk.surroundings.policy().roots,
         python=trainer_python(desk),
     )
     return tool, request
-
-
-def _caption_of(found: Any, picture: Path) -> PictureCaption:
-    for caption in captions_of(found.level):
-        if caption.picture == picture:
-            return caption
-    raise UsageError(
-        where=picture.name,
-        what="Another picture of the same name uses this caption file.",
-        fix="Rename one of the two pictures.",
-    )
 
 
 def _operation_told(desk: Desk, operation: Operation, folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import UsageError
@@ -43,6 +43,12 @@ def _chosen(found: DataFolder, asked: Mapping[str, Any]) -> list[PictureFacts]:
         order = {path: place for place, path in enumerate(path for group in found.groups for path in group)}
         rows.sort(key=lambda row: order.get(row.path, 0))
     return rows
+
+
+def flag_counts(found: DataFolder, flags: Sequence[str]) -> dict[str, int]:
+    """How many pictures each of some keys of `FLAGS` is true of."""
+    rows, in_groups = list(found.rows), found.in_groups
+    return {flag: sum(FLAGS[flag](row, found, in_groups) for row in rows) for flag in flags}
 
 
 def flags_of(row: PictureFacts, found: DataFolder) -> list[str]:

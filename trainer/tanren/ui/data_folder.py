@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ..data.buckets import Size
 from ..errors import UserError
 from ..options.dataset_plan import DatasetPlan
+from ..preparation.caption_files import AUTO
 from ..preparation.facts import PictureFacts
 from ..preparation.fitting import cropper
 from ..preparation.index import PictureIndex, Wanted
 from ..preparation.levels import Level, understand
 from ..preparation.overview import Overview, Questions, Survey, cache_folder
 
-FOLDERS_KEPT, ANSWERS_KEPT = 4, 20
-# While a folder is read, pages are told of so many pictures at once.
-TOLD_AT_ONCE = 200
+# Rows take about a kilobyte each; those of one folder are shared by all its views.
+FOLDERS_KEPT, PICTURES_KEPT, ANSWERS_KEPT = 4, 200_000, 20
+# While a folder is read, pages are told of the first pictures, and then whenever there are half as many again.
+TOLD_FIRST, TOLD_AGAIN = 60, 1.5
+# Most different sizes of pictures whose crops are kept.
+CROPS_KEPT = 4096
 # After a change the folder is read again, once for several changes that follow each other.
 QUIET_SECONDS = 1.0
 Answer = TypeVar("Answer")
@@ -40,6 +46,8 @@ class View:
         steps: sides of buckets are multiples of this.
         shortest, longest: limits of their sides; 0: the trainer's own, moved as far as the resolution needs.
         trigger: words that every caption should have; empty: the folder's own name for the concept.
+        encoding: of captions that are not in UTF-8 (preparation/caption_files.py).
+        suffix: of the captions that are read where a picture has several; empty: what the folder uses most.
     """
 
     resolution_wh: Size = (512, 512)
@@ -49,6 +57,13 @@ class View:
     shortest: int = 0
     longest: int = 0
     trigger: str = ""
+    encoding: str = AUTO
+    suffix: str = ""
+
+    @property
+    def reading(self) -> tuple[str, str]:
+        """What decides about the rows themselves; two views that agree in it can share them."""
+        return self.encoding, self.suffix
 
     def plan(self) -> DatasetPlan:
         """Resolution and buckets, as a dataset file would have them."""
@@ -86,11 +101,12 @@ class DataFolder:
         folder: absolute.
         view: sizes and trigger word.
         data: our data folder, for the index.
+        like: the same folder in another view; what was read for it is taken over.
     """
 
-    def __init__(self, folder: Path, view: View, data: Path) -> None:
+    def __init__(self, folder: Path, view: View, data: Path, like: DataFolder | None = None) -> None:
         self.folder, self.view = folder, view
-        self.crop = cropper(view.plan())
+        self.crop = lru_cache(CROPS_KEPT)(cropper(view.plan()))
         self.level: Level = understand(folder)
         self.overview: Overview = Overview(self.level)
         self.rows: list[PictureFacts] = []
@@ -99,9 +115,16 @@ class DataFolder:
         self._index = PictureIndex(cache_folder(data))
         self._lock = threading.Lock()
         self._answers: OrderedDict[str, tuple[int, Any]] = OrderedDict()
-        self._is_wanted, self._is_closed = False, False
+        self._is_wanted, self._is_count_wanted, self._is_closed = False, False, False
         self._thread: threading.Thread | None = None
-        self.refresh(at_once=True)
+        self._has_rows = threading.Event()
+        if like is not None and like.progress.phase == DONE:
+            self.rows, self.level, self.overview = list(like.rows), like.level, like.overview
+            self._count()
+            self.progress = like.progress
+            self._has_rows.set()
+        else:
+            self.refresh(at_once=True)
 
     @property
     def groups(self) -> list[list[str]]:
@@ -129,10 +152,11 @@ class DataFolder:
         """Read the folder again in the background; what is known stays until then."""
         with self._lock:
             self._is_wanted = True
-            if self._thread is None and not self._is_closed:
-                wait = 0.0 if at_once else QUIET_SECONDS
-                self._thread = threading.Thread(target=self._work, args=(wait,), daemon=True)
-                self._thread.start()
+            self._begin(0.0 if at_once else QUIET_SECONDS)
+
+    def wait_for_rows(self, seconds: float) -> None:
+        """Wait until there are pictures to show, or there are none."""
+        self._has_rows.wait(seconds)
 
     def close(self) -> None:
         """Stop reading."""
@@ -146,29 +170,55 @@ class DataFolder:
         return self._thread is None
 
     def put(self, row: PictureFacts) -> None:
-        """A row whose caption was changed."""
-        for place, known in enumerate(self.rows):
-            if known.path == row.path:
-                self.rows[place] = row
-                self.version += 1
-                return
+        """A row whose caption was changed; counts follow in the background, and nothing is read for it."""
+        place = next((place for place, known in enumerate(self.rows) if _is_same(known, row)), None)
+        if place is None:
+            return
+        self.rows[place] = row
+        self.version += 1
+        with self._lock:
+            # While the folder is being read, the caption may have been read before it was changed.
+            self._is_wanted = self._is_wanted or self.progress.phase != DONE
+            self._is_count_wanted = True
+            self._begin(QUIET_SECONDS)
 
     def row(self, path: str) -> PictureFacts | None:
         """The row of a picture."""
-        return next((row for row in self.rows if row.path == path), None)
+        folder, _, name = path.rpartition(os.sep)
+        return next((row for row in self.rows if row.name == name and row.folder == folder), None)
+
+    def _begin(self, wait: float) -> None:
+        if self._thread is None and not self._is_closed:
+            self._thread = threading.Thread(target=self._work, args=(wait,), daemon=True)
+            self._thread.start()
 
     def _work(self, wait: float) -> None:
         time.sleep(wait)
         while True:
-            self._is_wanted = False
+            is_reading_wanted, self._is_wanted, self._is_count_wanted = self._is_wanted, False, False
             try:
-                self._read()
+                if is_reading_wanted:
+                    self._read()
+                else:
+                    self._count()
             except UserError as problem:
                 self.progress = replace(self.progress, phase=FAILED, problem=problem)
+            finally:
+                self._has_rows.set()
             with self._lock:
-                if not self._is_wanted or self._is_closed:
+                if not (self._is_wanted or self._is_count_wanted) or self._is_closed:
                     self._thread = None
                     return
+
+    def _count(self) -> None:
+        survey = Survey(self.level, self._index, self._questions, Wanted())
+        self.overview = survey.count(list(self.rows), self.overview)
+        self.version += 1
+
+    @property
+    def _questions(self) -> Questions:
+        view = self.view
+        return Questions(view.suffix or None, view.trigger, encoding=view.encoding, crop=self.crop)
 
     def _read(self) -> None:
         level = understand(self.folder)
@@ -176,21 +226,25 @@ class DataFolder:
         for decode in (False, True) if is_first else (True,):
             phase = DECODING if decode else LISTING
             self.progress = Progress(phase, 0, level.pictures)
-            questions = Questions(trigger=self.view.trigger, crop=self.crop)
-            survey = Survey(level, self._index, questions, Wanted(decode=decode, should_stop=lambda: self._is_closed))
+            wanted = Wanted(decode=decode, should_stop=lambda: self._is_closed)
+            survey = Survey(level, self._index, self._questions, wanted)
             fresh: list[PictureFacts] = []
+            told = TOLD_FIRST
             if not decode:
                 # The first rows are shown while the others are still being read.
                 self.rows, self.overview, self.level = fresh, survey.overview, level
             for row in survey.rows():
                 fresh.append(row)
                 self.progress = Progress(phase, len(fresh), level.pictures)
-                if not decode and len(fresh) % TOLD_AT_ONCE == 0:
+                if not decode and len(fresh) >= told:
+                    told = int(told * TOLD_AGAIN)
                     self.version += 1
+                    self._has_rows.set()
             if self._is_closed:
                 return
             self.rows, self.overview, self.level = fresh, survey.overview, level
             self.version += 1
+            self._has_rows.set()
         self.progress = Progress(DONE, len(self.rows), len(self.rows))
 
 
@@ -216,11 +270,28 @@ class DataFolders:
         with self._lock:
             known = self._kept.get((folder, view))
             if known is None:
-                known = self._kept[folder, view] = DataFolder(folder, view, self._data)
+                like = next(
+                    (
+                        one
+                        for one in reversed(self._kept.values())
+                        if one.folder == folder and one.view.reading == view.reading
+                    ),
+                    None,
+                )
+                known = self._kept[folder, view] = DataFolder(folder, view, self._data, like)
             self._kept.move_to_end((folder, view))
-            while len(self._kept) > FOLDERS_KEPT:
+            while len(self._kept) > 1 and (len(self._kept) > FOLDERS_KEPT or self._pictures() > PICTURES_KEPT):
                 self._kept.popitem(last=False)[1].close()
             return known
+
+    def put(self, row: PictureFacts) -> None:
+        """A row whose caption was changed by us, wherever it is shown."""
+        with self._lock:
+            for known in self._kept.values():
+                if known.view.suffix in ("", row.caption.suffix):
+                    known.put(row)
+                else:
+                    known.refresh()
 
     def changed(self, folder: Path) -> None:
         """Something inside a folder was changed by us: whoever shows it reads it again."""
@@ -228,6 +299,13 @@ class DataFolders:
             for known in self._kept.values():
                 if folder in (known.folder, *known.folder.parents) or known.folder in folder.parents:
                     known.refresh()
+
+    def _pictures(self) -> int:
+        return sum({known.folder: known.level.pictures for known in self._kept.values()}.values())
+
+
+def _is_same(row: PictureFacts, other: PictureFacts) -> bool:
+    return row.name == other.name and row.folder == other.folder
 
 
 def tag_counts(rows: Sequence[PictureFacts], split: Callable[[str], list[str]]) -> list[tuple[str, int]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..data.buckets import Size
 from ..formats.clip_tokens import WINDOWS
-from ..preparation.caption_files import read_caption_file
+from ..preparation.caption_files import AUTO, ENCODINGS, SUFFIXES, read_caption_file
 from ..preparation.facts import PictureFacts
 from ..preparation.levels import DEEPER, NOTHING, NUMBERED_FOLDER, PARENT, Level, Part
-from .data_choice import chosen, flags_of
+from .data_choice import flag_counts, flags_of
 from .data_folder import DataFolder
 from .words import Text, Words, counted, text
 
@@ -50,6 +50,8 @@ def overview_told(found: DataFolder, words: Words) -> dict[str, Any]:
         "pictures": overview.pictures,
         "bytes": overview.file_bytes,
         "captions": words(_captions_sentence(found)),
+        "encodings": _encodings_told(found, words),
+        "suffixes": _suffixes_told(found, words),
         "trigger": _trigger_told(found, words),
         "flags": _flags_told(found, words),
         "lengths": [{"window": window, "count": captions.lengths.get(window, 0)} for window in (*WINDOWS, 0)],
@@ -82,11 +84,11 @@ def row_told(row: PictureFacts, found: DataFolder, words: Words) -> dict[str, An
     }
 
 
-def detail_told(row: PictureFacts, words: Words) -> dict[str, Any]:
+def detail_told(row: PictureFacts, words: Words, encoding: str) -> dict[str, Any]:
     """The whole text of a caption, and a stamp that changes with its file."""
     if not row.caption.name:
         return {"text": "", "stamp": "", "file": "", "encoding": "utf-8", "problem": ""}
-    file = read_caption_file(Path(row.folder, row.caption.name))
+    file = read_caption_file(Path(row.folder, row.caption.name), encoding)
     return {
         "text": file.text.rstrip("\n"),
         "stamp": stamp_of(file.data),
@@ -159,6 +161,34 @@ def _captions_sentence(found: DataFolder) -> Text:
     )
 
 
+def _encodings_told(found: DataFolder, words: Words) -> dict[str, Any] | None:
+    """How captions were read that are not in UTF-8, and what else they may be in; None where there are none."""
+    captions, chosen = found.overview.captions, found.view.encoding
+    if not captions.guessed.count and chosen == AUTO:
+        return None
+    read_as = ", ".join(f"{ENCODINGS.get(name, name)} ({count})" for name, count in captions.encodings.most_common())
+    sentence = counted(
+        captions.guessed.count,
+        "{count} caption is not in UTF-8, which training refuses. Read as: {encodings}",
+        "{count} captions are not in UTF-8, which training refuses. Read as: {encodings}",
+        encodings=read_as or "–",
+    )
+    choices = dict.fromkeys((*ENCODINGS, chosen))
+    return {
+        "sentence": words(sentence),
+        "choice": chosen,
+        "choices": [[name, words(ENCODINGS[AUTO]) if name == AUTO else ENCODINGS.get(name, name)] for name in choices],
+    }
+
+
+def _suffixes_told(found: DataFolder, words: Words) -> dict[str, Any] | None:
+    """Which captions are read where a folder has several kinds; None where it has one."""
+    if len(found.overview.captions.by_suffix) < 2 and not found.view.suffix:
+        return None
+    kinds = [["", words("what the folder uses most")], *([suffix, suffix] for suffix in SUFFIXES)]
+    return {"choice": found.view.suffix, "choices": kinds}
+
+
 def _trigger_told(found: DataFolder, words: Words) -> str:
     captions = found.overview.captions
     if not captions.trigger or not captions.filled:
@@ -174,7 +204,7 @@ def _trigger_told(found: DataFolder, words: Words) -> str:
 
 def _flags_told(found: DataFolder, words: Words) -> list[dict[str, Any]]:
     """How many pictures each mark has; those that none has are left out."""
-    counts = found.answer("flags", lambda: {flag: len(chosen(found, {"flag": flag})) for flag in FLAG_LABELS})
+    counts = found.answer("flags", lambda: flag_counts(found, list(FLAG_LABELS)))
     return [
         {"flag": flag, "label": words(FLAG_LABELS[flag][0]), "count": count} for flag, count in counts.items() if count
     ]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..errors import UsageError
 from ..options.dataset_plan import DatasetPlan
+from ..preparation.caption_files import AUTO
 from ..preparation.journal import Journal
 from ..preparation.levels import Level
 from .data_work import Work
@@ -71,6 +72,7 @@ class Request:
         values: the answers to the tool's questions.
         plan: resolution and buckets that the page shows.
         suffix: of captions, when one was chosen.
+        encoding: of captions that are not in UTF-8.
         data: our data folder.
         roots: files outside of these must not be read or written; None: any.
         python: of the trainer's environment; None where that is not ready.
@@ -82,6 +84,7 @@ class Request:
     plan: DatasetPlan
     data: Path
     suffix: str | None = None
+    encoding: str = AUTO
     roots: tuple[Path, ...] | None = None
     python: Path | None = None
 
