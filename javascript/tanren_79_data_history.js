@@ -54,9 +54,30 @@
       const row = (one) => {
         const said = [tanren.moment(one.time), one.place, one.files, one.state].filter(Boolean).join(" · ");
         const undo = one.can_undo && tanren.button(t("Undo this"), () => this.act("undo", one.number), { class: "tn-button tn-small" });
-        return el("li", { "data-state": one.is_undone ? "undone" : "done" }, el("span", {}, el("strong", {}, one.title), " ", el("span", { class: "tn-soft" }, said)), undo || null);
+        const redo = one.can_redo && tanren.button(t("Redo this"), () => this.act("redo", one.number), { class: "tn-button tn-small" });
+        const forget = tanren.mayWrite() && tanren.button(t("Forget this…"), () => this.forget(one), { class: "tn-button tn-small", title: t("Frees the room that the way back takes.") });
+        const buttons = el("span", { class: "tn-history-buttons" }, undo || null, redo || null, forget || null);
+        return el("li", { "data-state": one.is_undone ? "undone" : "done" }, el("span", {}, el("strong", {}, one.title), " ", el("span", { class: "tn-soft" }, said)), buttons);
       };
       this.list.replaceChildren(...operations.slice(0, SHOWN).map(row));
+    }
+
+    /** Give up the way back of one change; the pictures and captions stay as they are. */
+    async forget({ number, title }) {
+      const isSure = await tanren.askUser({
+        title: t("Forget “{title}”?", { title }),
+        body: [t("What the files were before is thrown away: this change cannot be undone or done again afterwards. The files stay as they are now.")],
+        yes: t("Forget it"),
+        isDangerous: true,
+      });
+      if (!isSure) return;
+      this.problem.replaceChildren();
+      try {
+        await tanren.ask("data/forget", { folder: this.folder(), number });
+      } catch (error) {
+        this.problem.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
+      }
+      await this.refresh();
     }
 
     async act(what, number, leaveChanged = false) {

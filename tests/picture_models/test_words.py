@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 from onnx_models import write_first_colour, write_tagger
 from tanren import data_command
@@ -16,6 +19,27 @@ def test_data_hands_the_words_to_the_models(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     assert data_command.main(["undo"]) == 0
     assert not (folder / "red.txt").exists()
+
+
+def test_only_the_listed_pictures_are_looked_at(tmp_path, capsys):
+    folder = pictures(tmp_path / "in", "red.png", "blue.png")
+    pictures(folder / "deeper", "red.png")
+    tagger, listed = write_tagger(tmp_path / "tagger"), tmp_path / "only.json"
+    listed.write_text(json.dumps(["blue.png", str(folder / "deeper" / "red.png"), "gone.png"]), "utf-8")
+
+    words = ["tag", str(folder), "--recursive", "--model", str(tagger), "--only", str(listed)]
+    assert data_command.main(words) == 0
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.txt")) == [
+        "blue.txt",
+        str(Path("deeper", "red.txt")),
+    ]
+    listed.write_text('{"blue.png": 1}', "utf-8")
+    assert data_command.main(words) == 3
+    listed.write_text("blue.png", "utf-8")
+    assert data_command.main(words) == 3
+    said = capsys.readouterr().err
+    assert "This is no list of paths." in said
+    assert "The file is not JSON." in said
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 from model_files import write_model
 from PIL import Image
-from tanren.errors import Problems, UsageError
+from tanren.errors import DataError, Problems, UsageError
+from tanren.formats.captions import read_caption
 from tanren.room import Room
 from tanren.ui import cards
 from tanren.ui.caption_card import CaptionCard, FolderFacts
@@ -202,6 +203,17 @@ def test_problem_of_a_model_file_keeps_the_label_of_its_field():
 
     assert "Base model" in seen.text
     assert seen.values("data-text") == ["base.ckpt: It is cut off."]
+
+
+def test_captions_in_another_encoding_are_one_press_from_being_converted(tmp_path):
+    (tmp_path / "a.txt").write_bytes("猫がいる".encode("cp932"))
+    with pytest.raises(DataError) as caught:
+        read_caption(str(tmp_path / "a.txt"))
+    told = (caught.value.where, caught.value.what, caught.value.why, caught.value.fix)
+
+    seen = Seen(cards.plan(Checked(problems=(FoundProblem("train_data_dir", "Pictures", *told, 3),)), ENGLISH))
+    assert (seen.values("data-look"), seen.values("data-flag")) == ([str(tmp_path)], ["encoding"])
+    assert "Convert the captions to UTF-8" in seen.text
 
 
 def test_remedy_is_a_button_that_fills_the_field():

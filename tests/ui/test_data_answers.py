@@ -273,6 +273,26 @@ def test_undo_and_redo_work_after_a_restart(opened, folder):
     assert tree_bytes(folder) == changed
 
 
+def test_one_change_is_redone_by_its_number_and_another_is_forgotten(page, folder):
+    before = tree_bytes(folder)
+    page.whole()
+    page.do("add", tags="one")
+    page.do("add", tags="two")
+    later, earlier = page.told("history")["operations"]
+    for one in (later, earlier):
+        assert page.send("undo", number=one["number"]).status_code == 200
+    assert [one["can_redo"] for one in page.told("history")["operations"]] == [True, True]
+    assert page.send("redo", number=earlier["number"]).status_code == 200
+    assert (folder / "01.txt").read_text("utf-8").endswith("smile, one")
+
+    assert page.send("forget", number=earlier["number"]).json()["bytes"] > 0
+    assert [one["number"] for one in page.told("history")["operations"]] == [later["number"]]
+    assert page.send("undo", number=earlier["number"]).status_code == 400
+    assert tree_bytes(folder) != before
+    assert page.send("forget", number=99).json()["problem"]["what"] == "There is no operation of this number."
+    assert page.send("forget").json()["problem"]["what"] == "This is not a whole number."
+
+
 def test_undo_is_refused_where_a_file_was_changed_since_and_can_leave_it(page, folder):
     page.whole()
     page.do("remove", tags="sks girl")

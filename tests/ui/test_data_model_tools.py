@@ -27,7 +27,7 @@ COMMANDS = {
     "class": "regularize",
 }
 # Of the process itself; and what stands for two other flags.
-NOT_ASKED = {"--recursive", "--events", "--stop-file", "--help", "--threshold of tag"}
+NOT_ASKED = {"--recursive", "--only", "--events", "--stop-file", "--help", "--threshold of tag"}
 
 
 @pytest.fixture

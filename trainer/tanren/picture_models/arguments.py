@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..options.values import size_wh
 from ..paths import check_created_name, resolve_user_path
 from .requests import (
@@ -86,6 +87,7 @@ def _add_folder(parser: argparse.ArgumentParser, model: str, *, needs_model: boo
     if out:
         parser.add_argument("out", metavar="OUT", help=out)
     parser.add_argument("--recursive", action="store_true", help="and the folders below it")
+    parser.add_argument("--only", metavar="FILE", help='of these only the pictures in a JSON list of paths: ["a.png"]')
     parser.add_argument("--model", required=needs_model, default="", help=model)
     parser.add_argument("--download", action="store_true", help="fetch a hub model that is not on this machine yet")
 
@@ -184,8 +186,26 @@ def _add_regularize(parser: argparse.ArgumentParser) -> None:
 def _of_folder(chosen: argparse.Namespace) -> dict[str, Any]:
     return {
         "folder": resolve_user_path(chosen.folder, "folder", where="FOLDER"),
+        "only": _only(chosen.only, chosen.folder) if chosen.only else None,
         **{name: getattr(chosen, name) for name in ("recursive", "model", "download", "device", "dry_run")},
     }
+
+
+def _only(text: str, folder: str) -> frozenset[Path]:
+    """The pictures that a file lists, absolute or below the folder.
+
+    Raises:
+        UsageError: it is not there.
+        DataError: it is not a list of texts.
+    """
+    path = resolve_user_path(text, "file", where="--only")
+    try:
+        listed = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(where=str(path), what="The file is not JSON.", why=str(error)[:200]) from error
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise DataError(where=str(path), what="This is no list of paths.", fix='Write ["a.png", "b.png"].')
+    return frozenset(resolve_user_path(folder, "folder", where="FOLDER") / one for one in listed)
 
 
 def _of_captions(chosen: argparse.Namespace) -> dict[str, Any]:

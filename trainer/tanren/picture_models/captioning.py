@@ -37,7 +37,11 @@ def caption_folder(
     """
     outcome = Outcome()
     pictures = find_pictures(
-        request.folder, report, recursive=request.recursive, caption_extension=request.caption_extension
+        request.folder,
+        report,
+        recursive=request.recursive,
+        caption_extension=request.caption_extension,
+        only=request.only,
     )
     if request.mode == "fill":
         pictures = _without_caption(pictures, report, outcome)

@@ -165,7 +165,7 @@ def _pictures(
 ) -> list[Found]:
     """The pictures to copy: not copies of an earlier run, and one of those that would share a name."""
     seen: dict[Path, Found] = {}
-    for found in find_pictures(request.folder, report, recursive=request.recursive):
+    for found in find_pictures(request.folder, report, recursive=request.recursive, only=request.only):
         if out != request.folder and found.path.is_relative_to(out):
             continue
         first = seen.setdefault(target(found), found)

@@ -53,8 +53,17 @@ class Outcome:
     failed: int = 0
 
 
-def find_pictures(folder: Path, report: Report, *, recursive: bool, caption_extension: str = ".txt") -> list[Found]:
+def find_pictures(
+    folder: Path,
+    report: Report,
+    *,
+    recursive: bool,
+    caption_extension: str = ".txt",
+    only: frozenset[Path] | None = None,
+) -> list[Found]:
     """Pictures in a folder, and below it when `recursive`, in the order of their names; masks are none.
+
+    Those that are not in `only` are passed over when it is given.
 
     Raises:
         DataError: there are none, or the folder cannot be read.
@@ -66,6 +75,8 @@ def find_pictures(folder: Path, report: Report, *, recursive: bool, caption_exte
         for name in listing.pictures:
             caption = stem_of(name) + caption_extension
             path = place / name
+            if only is not None and path not in only:
+                continue
             found.append(Found(path, path.relative_to(folder), place / (listing.find(caption) or caption)))
     for warning in problems.warnings:
         report.warning(warning)

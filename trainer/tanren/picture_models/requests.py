@@ -47,6 +47,7 @@ class FolderRequest:
     Args:
         folder: of the pictures.
         recursive: and of the folders below it.
+        only: of these only those that are in it; None: all.
         model: a file, a folder or a hub id.
         download: a hub model may be fetched.
         device: "auto", "cpu" or "cuda".
@@ -55,6 +56,7 @@ class FolderRequest:
 
     folder: Path
     recursive: bool
+    only: frozenset[Path] | None = None
     model: str
     download: bool
     device: str

@@ -16,12 +16,14 @@ from .checking import Checked
 from .estimates import FITS, OVER, TIGHT, MemoryEstimate
 from .flag_labels import labelled
 from .html import Html, join, render
-from .picture_card import picture_card
+from .picture_card import LOOK, picture_card
 from .places import FoundProblem, Notice, Remedy
 from .remedies import Wish
 from .words import Text, Words, counted, text
 
 MOST_SHOWN = 50
+# How the reader of captions begins (formats/captions.py).
+NOT_UTF8 = "The text is not in utf-8: "
 PICTURES = frozenset({"pictures", "train_data_dir", "dataset_config", "in_json"})
 CONCEPTS = frozenset({"prompts_file", "concept", "concept_plus"})
 FieldOf = Callable[[str], str]
@@ -134,12 +136,18 @@ def _problem(problem: FoundProblem, words: Words, field_of: FieldOf) -> Html:
         buttons=[
             *([_button(problem.remedy, words, field_of)] if problem.remedy else []),
             *(_wish(wish, words) for wish in problem.wishes),
+            *([_to_converting(problem, words)] if is_file and problem.what.startswith(NOT_UTF8) else []),
         ],
     )
 
 
 def _finished(sentence: str, words: Words) -> str:
     return labelled(words.finished(sentence), words)
+
+
+def _to_converting(problem: FoundProblem, words: Words) -> Html:
+    label = words("Convert the captions to UTF-8")
+    return render(LOOK, folder=str(Path(problem.where).parent), flag="encoding", label=label)
 
 
 def _button(remedy: Remedy, words: Words, field_of: FieldOf) -> Html:

@@ -185,6 +185,17 @@ def redo(desk: Desk, body: Body) -> dict[str, Any]:
     return _revert(desk, body, "redo")
 
 
+def forget(desk: Desk, body: Body) -> dict[str, Any]:
+    """Throw away what is kept of a change, which cannot be undone then."""
+    number = body.get("number")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise UsageError(where="number", what="This is not a whole number.")
+    journal, found = _journal(desk), opened(desk, body)
+    if number not in {one.number for one in journal.history(found.folder.parent)}:
+        raise UsageError(where=str(number), what="There is no operation of this number.")
+    return {"bytes": journal.forget(number)}
+
+
 def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
     if workbench().now.is_working:
         raise BusyError(what="Something else is being done to pictures or captions.", fix="Wait for its end.")
@@ -242,6 +253,7 @@ def _operation_told(desk: Desk, operation: Operation, folder: Path) -> dict[str,
         "state": states.get(operation.state, ""),
         "is_undone": operation.state == UNDONE,
         "can_undo": operation.can_be_undone,
+        "can_redo": operation.can_be_redone,
     }
 
 

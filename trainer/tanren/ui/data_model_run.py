@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +35,7 @@ class PreparedRun:
         words: the tool and its flags.
         data: our data folder, where the journal is.
         total: pictures it is about, as far as is known.
+        only: these pictures alone; None: all that the words mean.
         only_tells: it writes nothing and says for each picture what it would write.
     """
 
@@ -42,6 +43,7 @@ class PreparedRun:
     words: Words
     data: Path
     total: int
+    only: Sequence[Path] | None = None
     only_tells: bool = False
 
     @property
@@ -65,10 +67,15 @@ class PreparedRun:
             EnvironmentProblem: it could not be started, or ended without a word.
         """
         with tempfile.TemporaryDirectory(prefix="tanren-models-") as folder:
-            return self._run(work, Path(folder) / "stop")
+            return self._run(work, Path(folder))
 
-    def _run(self, work: Work, stop_file: Path) -> Text:
+    def _run(self, work: Work, place: Path) -> Text:
+        stop_file, listed = place / "stop", place / "only.json"
         command = [str(self.python), "-m", MODULE, *self.words, "--events", f"--stop-file={stop_file}"]
+        if self.only is not None:
+            # A command line has no room for ten thousand paths.
+            listed.write_text(json.dumps([str(path) for path in self.only]), "ascii")
+            command.append(f"--only={listed}")
         variables = child_environment(PYTHONPATH=str(package_folder().parent), TANREN_DATA=str(self.data))
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with tempfile.TemporaryFile() as errors:

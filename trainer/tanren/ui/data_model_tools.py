@@ -43,7 +43,9 @@ def _run(name: str, flags: Callable[[Request], Words], *, of_folder: bool = True
             words.append("--recursive")
         only_tells = bool(request.values["only_tells"])
         words += [f"--device={request.values['device']}", *(["--dry-run"] if only_tells else [])]
-        return PreparedRun(request.python, words, request.data, max(1, request.level.pictures), only_tells)
+        only = request.pictures if of_folder else None
+        total = len(request.pictures) if of_folder else int(request.values["count"])
+        return PreparedRun(request.python, words, request.data, total, only, only_tells)
 
     return prepare
 
@@ -265,7 +267,6 @@ TAG = Tool(
         *RUN,
     ),
     _run("tag", _tag),
-    scope="folder",
     has_preview=False,
     needs=TAGGING,
 )
@@ -299,7 +300,6 @@ DESCRIBE = Tool(
         *RUN,
     ),
     _run("describe", _describe),
-    scope="folder",
     has_preview=False,
     needs=TRAINER,
 )
@@ -326,7 +326,6 @@ CUT_OUT = Tool(
         *RUN,
     ),
     _run("mask", _cut_out),
-    scope="folder",
     has_preview=False,
     needs=TAGGING,
 )
@@ -342,7 +341,6 @@ DEPTH = Tool(
         *RUN,
     ),
     _run("condition", _depth),
-    scope="folder",
     has_preview=False,
     needs=TAGGING,
 )
@@ -372,7 +370,6 @@ FACES = Tool(
         *RUN,
     ),
     _run("faces", _faces),
-    scope="folder",
     has_preview=False,
     needs=TAGGING,
 )

@@ -61,5 +61,6 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", "data/edges", _sent(control_answers.make_edges)),
     ("POST", "data/work/stop", _sent(data_change_answers.stop_work)),
     ("POST", "data/undo", _sent(data_change_answers.undo)),
+    ("POST", "data/forget", _sent(data_change_answers.forget)),
     ("POST", "data/redo", _sent(data_change_answers.redo)),
 )
