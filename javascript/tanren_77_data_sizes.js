@@ -29,7 +29,7 @@
       this.more = el(
         "details",
         { class: "tn-data-sizes" },
-        el("summary", {}, t("Buckets, as training is set")),
+        el("summary", {}, t("Buckets and marks")),
         el(
           "div",
           { class: "tn-data-place" },
@@ -41,6 +41,11 @@
         ),
       );
       this.more.open = Object.keys(known).some((name) => name !== "resolution");
+      this.tiny = el("input", { ...change, type: "number", id: "tanren-data-tiny", value: known.tiny || 256, min: "1" });
+      this.near = el("input", { ...change, type: "number", id: "tanren-data-near", value: known.near ?? 10, min: "0", max: "64" });
+      this.more.append(
+        el("div", { class: "tn-data-place" }, labelled(t("Called small below, in pixels"), this.tiny), labelled(t("Bits of 128 in which look-alikes may differ"), this.near)),
+      );
       this.show();
     }
 
@@ -48,8 +53,8 @@
     values() {
       const whole = (input) => Math.round(Number(input.value)) || 0;
       const steps = whole(this.steps);
-      const others = { bucket: this.bucket.checked, no_upscale: this.noUpscale.checked, steps, shortest: whole(this.shortest), longest: whole(this.longest) };
-      const usual = { bucket: true, no_upscale: false, steps: 64, shortest: 0, longest: 0 };
+      const others = { bucket: this.bucket.checked, no_upscale: this.noUpscale.checked, steps, shortest: whole(this.shortest), longest: whole(this.longest), tiny: whole(this.tiny) || 256, near: whole(this.near) };
+      const usual = { bucket: true, no_upscale: false, steps: 64, shortest: 0, longest: 0, tiny: 256, near: 10 };
       const changed = Object.entries(others).filter(([name, value]) => value !== usual[name]);
       return { resolution: this.resolution.value.trim(), ...Object.fromEntries(changed) };
     }

@@ -423,6 +423,19 @@ def test_captions_are_read_in_the_encoding_that_is_chosen_and_written_from_it(pa
     assert refused.json()["problem"]["what"] == "There is no such encoding."
 
 
+def test_what_is_called_small_and_alike_can_be_set(looked):
+    def counts(**view):
+        found = looked.whole(view=json.dumps(view))
+        return {one["flag"]: (one["label"], one["count"]) for one in found["flags"] if one["flag"] in ("tiny", "alike")}
+
+    assert counts() == {"tiny": ("Smaller than 256 pixels", 1), "alike": ("The same or look alike", 2)}
+    assert counts(tiny=320)["tiny"] == ("Smaller than 320 pixels", 5)
+    assert counts(near=64)["alike"][1] > 2
+    assert looked.ask("overview", view=json.dumps({"near": 65})).json()["problem"]["what"] == (
+        "It has to be a whole number from 0 to 64."
+    )
+
+
 def test_which_of_two_kinds_of_captions_is_read_can_be_chosen(page, folder):
     (folder / "01.caption").write_text("the other one", "utf-8")
     assert page.whole()["suffixes"] == {

@@ -141,8 +141,17 @@ def view_of(asked: Mapping[str, Any]) -> View:
         longest=_side(asked, "longest"),
         trigger=str(asked.get("trigger") or "").strip()[:200],
         encoding=encoding_named(str(asked.get("encoding") or "")),
+        tiny=_within(asked, "tiny", usual.tiny, 1, LONGEST_SIDE),
+        near=_within(asked, "near", usual.near, 0, 64),
         suffix=_suffix(str(asked.get("suffix") or "")),
     )
+
+
+def _within(asked: Mapping[str, Any], name: str, usual: int, low: int, high: int) -> int:
+    value = asked.get(name, usual)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UsageError(where=name, what=f"It has to be a whole number from {low} to {high}.")
+    return value
 
 
 def _suffix(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import UsageError
 from ..formats.clip_tokens import WINDOWS
 from ..preparation.facts import PictureFacts
-from ..preparation.overview import TINY, has_trigger
+from ..preparation.overview import has_trigger
 from ..preparation.tag_filter import TagFilter
 from ..preparation.tags import split_tags
 from .data_folder import DataFolder
@@ -118,7 +118,7 @@ FLAGS: dict[str, Callable[[PictureFacts, DataFolder, set[str]], bool]] = {
     ),
     "no_caption": lambda row, found, groups: not row.caption.is_filled,
     "unusable": lambda row, found, groups: bool(row.fault),
-    "tiny": lambda row, found, groups: bool(row.width) and min(row.width, row.height) < TINY,
+    "tiny": lambda row, found, groups: bool(row.width) and min(row.width, row.height) < found.view.tiny,
     "transparent": lambda row, found, groups: row.is_transparent,
     "rotated": lambda row, found, groups: row.is_rotated,
     "animated": lambda row, found, groups: row.is_animated,

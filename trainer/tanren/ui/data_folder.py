@@ -20,7 +20,8 @@ from ..preparation.facts import PictureFacts
 from ..preparation.fitting import cropper
 from ..preparation.index import PictureIndex, Wanted
 from ..preparation.levels import Level, understand
-from ..preparation.overview import Overview, Questions, Survey, cache_folder
+from ..preparation.lookalikes import MOST_DIFFERING
+from ..preparation.overview import TINY, Overview, Questions, Survey, cache_folder
 
 # Rows take about a kilobyte each; those of one folder are shared by all its views.
 FOLDERS_KEPT, PICTURES_KEPT, ANSWERS_KEPT = 4, 200_000, 20
@@ -48,6 +49,8 @@ class View:
         trigger: words that every caption should have; empty: the folder's own name for the concept.
         encoding: of captions that are not in UTF-8 (preparation/caption_files.py).
         suffix: of the captions that are read where a picture has several; empty: what the folder uses most.
+        tiny: pictures whose shorter side has fewer pixels are marked.
+        near: bits of 128 in which pictures that look alike may differ.
     """
 
     resolution_wh: Size = (512, 512)
@@ -59,11 +62,13 @@ class View:
     trigger: str = ""
     encoding: str = AUTO
     suffix: str = ""
+    tiny: int = TINY
+    near: int = MOST_DIFFERING
 
     @property
-    def reading(self) -> tuple[str, str]:
-        """What decides about the rows themselves; two views that agree in it can share them."""
-        return self.encoding, self.suffix
+    def reading(self) -> tuple[str, str, int]:
+        """What decides about rows and groups themselves; two views that agree in it can share them."""
+        return self.encoding, self.suffix, self.near
 
     def plan(self) -> DatasetPlan:
         """Resolution and buckets, as a dataset file would have them."""
@@ -218,7 +223,7 @@ class DataFolder:
     @property
     def _questions(self) -> Questions:
         view = self.view
-        return Questions(view.suffix or None, view.trigger, encoding=view.encoding, crop=self.crop)
+        return Questions(view.suffix or None, view.trigger, view.tiny, view.encoding, self.crop, view.near)
 
     def _read(self) -> None:
         level = understand(self.folder)

@@ -16,7 +16,7 @@ from .data_choice import flag_counts, flags_of
 from .data_folder import DataFolder
 from .words import Text, Words, counted, text
 
-TINY_LABEL = "Smaller than 256 pixels"
+TINY_LABEL = "Smaller than {count} pixels"
 # Shown as buttons above the pictures, in this order; the second is for one picture's own line.
 FLAG_LABELS = {
     "missing": ("Without a caption file", "no caption file"),
@@ -206,7 +206,9 @@ def _flags_told(found: DataFolder, words: Words) -> list[dict[str, Any]]:
     """How many pictures each mark has; those that none has are left out."""
     counts = found.answer("flags", lambda: flag_counts(found, list(FLAG_LABELS)))
     return [
-        {"flag": flag, "label": words(FLAG_LABELS[flag][0]), "count": count} for flag, count in counts.items() if count
+        {"flag": flag, "label": words(FLAG_LABELS[flag][0], count=found.view.tiny), "count": count}
+        for flag, count in counts.items()
+        if count
     ]
 
 
