@@ -2,6 +2,7 @@
 
     python benchmarks/step.py                       a middle-sized U-Net, float32, 256 px
     python benchmarks/step.py --unet sd15 --bf16    the real SD 1.5 shapes, bfloat16
+    python benchmarks/step.py --unet "thin sdxl" --pixels 64    what a fast GPU waits for: Python
     python benchmarks/step.py --unet sdxl --bf16 --device cuda --pixels 1024 --pairs 30
 
 Both sides train the same random weights on the same noise, in turns within one process, so that whatever else the
@@ -73,7 +74,7 @@ def compare(work: Work, pairs: int) -> dict[str, Any]:
         twin = UNet2DConditionModel(**UNETS[work.unet]).requires_grad_(False)
     twin.load_state_dict(unet.state_dict(), assign=True)
     ours, plain = Ours(work, unet), Plain(work, twin)
-    plain.start_like(ours.network)
+    plain.start_like(ours)
     sides: dict[str, Side] = {"ours": ours, "plain": plain}
     draws = InputDraws(LossOptions(), 1, 1)
     seconds: dict[str, list[float]] = {name: [] for name in sides}

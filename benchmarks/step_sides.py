@@ -50,6 +50,13 @@ UNETS: dict[str, dict[str, Any]] = {
         "cross_attention_dim": 32,
     },
     "mid": {**LEVELS, "block_out_channels": (128, 256, 512, 512), "attention_head_dim": 4, "cross_attention_dim": 768},
+    # Every module of SDXL with next to nothing to compute: what is left is the work of calling them.
+    "thin sdxl": {
+        **STANDARD["sdxl"].unet,
+        "block_out_channels": (16, 32, 64),
+        "attention_head_dim": (1, 2, 4),
+        "norm_num_groups": 8,
+    },
     "sd15": dict(STANDARD["sd1"].unet),
     "sdxl": dict(STANDARD["sdxl"].unet),
 }
@@ -148,6 +155,8 @@ class Ours:
             text=TextRules(),
         )
         self.network: Any = attach_network(model, settings[NetworkOptions], SEED, lambda path: {})
+        self.network.to(device, torch.float32)
+        self.names = {target.key: target.path.removeprefix("unet.") for target in work.family.lora_targets(model)}
         learner = Learner(self.network, settings, 1000, 1, Report())
         prepare_model(model, self.network, settings, Processes(device))
         self.objective = Denoising(model, self.network, LossOptions(), seed=SEED)
@@ -197,13 +206,14 @@ class Plain:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=RATE)
         self.rates = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: 1.0)
 
-    def start_like(self, network: Any) -> None:
+    def start_like(self, ours: Ours) -> None:
         """Take the start weights of our network."""
-        layers = {f"lora_unet_{name.replace('.', '_')}": module for name, module in self.unet.named_modules()}
+        layers: dict[str, Any] = dict(self.unet.named_modules())
         with torch.no_grad():
-            for key, layer in network.layers.items():
-                layers[key].lora_A["default"].weight.copy_(layer.down)
-                layers[key].lora_B["default"].weight.copy_(layer.up)
+            for key, layer in ours.network.layers.items():
+                there = layers[ours.names[key]]
+                there.lora_A["default"].weight.copy_(layer.down)
+                there.lora_B["default"].weight.copy_(layer.up)
 
     def loss(self, inputs: DenoisingInputs) -> Tensor:
         """The forward pass alone."""

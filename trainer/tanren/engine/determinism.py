@@ -12,12 +12,13 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 def choose_algorithms(is_deterministic: bool) -> None:
     """Choose torch's algorithms for this process: the fastest, or those that give the same bits each time.
 
-    Fast backward passes of attention add up what their blocks of threads have in the order in which these end. Where
-    torch knows no other way it warns and goes on. Must come before the first product on the GPU, when cuBLAS decides
-    about its workspaces (https://docs.nvidia.com/cuda/cublas, "Results reproducibility").
+    Fast backward passes of attention add up what their blocks of threads have in the order in which these end; torch
+    keeps them where it is only to warn. Where it knows no other way at all, it raises RuntimeError at the first step.
+    Must come before the first product on the GPU, when cuBLAS decides about its workspaces
+    (https://docs.nvidia.com/cuda/cublas, "Results reproducibility").
     """
     if is_deterministic:
         os.environ.setdefault(CUBLAS, ":4096:8")
-    torch.use_deterministic_algorithms(is_deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(is_deterministic)
     # Every tensor is written before it is read here; filling them first would only take time.
     torch.utils.deterministic.fill_uninitialized_memory = False
