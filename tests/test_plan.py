@@ -152,6 +152,15 @@ def test_plan_without_a_command_says_how_to_write_it(capsys):
     assert "Write python launch.py plan train_network --…" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_without_a_command_says_what_it_is_for_and_lists_the_commands(word, capsys):
+    assert main([word]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("usage: python launch.py plan COMMAND --… [--json]")
+    assert "  sdxl_train_leco                " in said.out
+    assert said.err == ""
+
+
 def test_plan_imports_neither_torch_nor_its_friends(workplace):
     refused = "['torch', 'diffusers', 'transformers', 'accelerate', 'safetensors', 'numpy', 'tqdm', 'toml']"
     code = (

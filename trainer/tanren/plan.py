@@ -26,18 +26,22 @@ from .room import check_room, room_of, size_of
 
 SHOWN = 12
 PROGRAM = "python launch.py plan"
+HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the plan of a command; `--json` for programs."""
     words = [word for word in argv if word != "--json"]
     as_json = len(words) < len(argv)
+    if words and words[0] in HELP:
+        print(_overview())
+        return 0
     try:
         name, *rest = _with_command(words)
     except UsageError as problem:
         print(problem, file=sys.stderr)
         return problem.code
-    if any(word in ("-h", "--help") for word in rest):
+    if any(word in HELP for word in rest):
         print(help_text(COMMANDS[name].title, COMMANDS[name].groups, f"{PROGRAM} {name} [--json]"))
         return 0
     facts, problems = plan(name, rest)
@@ -78,6 +82,24 @@ def corrected_command(name: str, argv: Sequence[str], errors: Sequence[UserError
     for error in mistaken:
         words = _replaced(words, error.option, str(error.instead))
     return _joined([*PROGRAM.split(), name, *words]) if mistaken else None
+
+
+def _overview() -> str:
+    """What the plan is for, and of which commands."""
+    width = max(map(len, COMMANDS))
+    commands = [f"  {name:{width}}  {command.title}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND --… [--json]",
+            "",
+            "Says what a run would do, with all of its problems at once: pictures, captions, buckets, steps, files and room.",
+            "No model is loaded and nothing is written. Give the command line of the training as it is.",
+            "",
+            *commands,
+            "",
+            f"{PROGRAM} COMMAND --help lists the options of a command.",
+        ]
+    )
 
 
 def _with_command(words: list[str]) -> list[str]:
