@@ -93,7 +93,7 @@
       this.trigger = el("input", { type: "text", id: "tanren-data-trigger", value: tanren.memory.get("data.trigger") || "", size: "14", on: { change: () => this.lookAgain() } });
       const form = el(
         "form",
-        { class: "tn-data-place", on: { submit: (event) => (event.preventDefault(), this.look(this.path.value)) } },
+        { class: "tn-data-place", on: { submit: (event) => (event.preventDefault(), this.look(this.path.value, true)) } },
         el("div", { class: "tn-data-path" }, this.path, this.places),
         this.sizes.root,
         el("label", {}, t("Trigger word"), " ", this.trigger),

@@ -10,6 +10,7 @@
   const CELL_WIDTH = 168;
   const CELL_HEIGHT = 226;
   const PAGE = 60;
+  const AHEAD = 2;
   // Rows above and below what is seen, so that slow scrolling meets no empty cells.
   const SPARE_ROWS = 2;
 
@@ -178,8 +179,11 @@
         this.cells.delete(place);
       }
       for (let place = first; place < end; place += 1) this.drawCell(place, columns, fresh);
-      // After a refresh the cells in sight keep what they show until their pages are there.
-      if (this.isKnown) for (let page = Math.floor(first / PAGE); page * PAGE < end; page += 1) this.askPage(page);
+      if (!this.isKnown) return;
+      // After a refresh the cells in sight keep what they show until their pages are there. Pages that may come into
+      // sight next are asked for beforehand.
+      const last = Math.min(Math.floor((end - 1) / PAGE) + AHEAD, Math.floor((this.total - 1) / PAGE));
+      for (let page = Math.max(0, Math.floor(first / PAGE) - 1); page <= last; page += 1) this.askPage(page);
     }
 
     drawCell(place, columns, fresh) {
