@@ -10,13 +10,18 @@ from tanren.networks.lllite import attach
 from tanren.options.lllite import LlliteOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array")
+# Of 255 levels: batches and merged weights round differently.
+ROUNDING = 2
 
 
 def random_control(path, targets, seed):
-    """A control network with weights that show."""
+    """A control network with weights that show: it changes pictures by some forty levels, another picture by twenty."""
     network = attach(targets, LlliteOptions(cond_emb_dim=8, network_dim=4), seed)
     generator = torch.Generator().manual_seed(seed)
-    tensors = {name: torch.randn(one.shape, generator=generator) * 0.3 for name, one in network.tensors().items()}
+    tensors = {
+        name: torch.randn(one.shape, generator=generator) * (3 if ".up." in name else 1)
+        for name, one in network.tensors().items()
+    }
     network.remove()
     save_file(tensors, path)
     return path
@@ -41,10 +46,10 @@ def test_a_control_picture_steers_the_picture_by_its_strength(studio, controls, 
     words = (f"--control_net_lllite_models={controls[0]}", f"--guide_image_path={guides[0]}")
     steered = studio.pixels(*words)
 
-    assert difference(steered, studio.pixels()) > 0
+    assert difference(steered, studio.pixels()) > 2 * ROUNDING
     other_guide = (f"--control_net_lllite_models={controls[0]}", f"--guide_image_path={guides[1]}")
-    assert difference(steered, studio.pixels(*other_guide)) > 0
-    assert difference(steered, studio.pixels(*words, "--control_net_multipliers=0.5")) > 0
+    assert difference(steered, studio.pixels(*other_guide)) > 2 * ROUNDING
+    assert difference(steered, studio.pixels(*words, "--control_net_multipliers=0.5")) > 2 * ROUNDING
     assert studio.changes(*words, "--control_net_multipliers=0") == 0
 
 
@@ -67,16 +72,19 @@ def test_two_networks_take_their_pictures_in_pairs_alone_and_in_a_batch(studio, 
 
     by_seed = {picture.facts["seed"]: picture.pixels for picture in together}
     assert len(by_seed) == 2
-    assert max(difference(one.pixels, by_seed[one.facts["seed"]]) for one in alone) <= 1
+    assert max(difference(one.pixels, by_seed[one.facts["seed"]]) for one in alone) <= ROUNDING
+    pairs_swapped = ("--control_net_lllite_models", *controls, "--guide_image_path", *guides[::-1], *guides)
+    swapped = studio.draw(*pairs_swapped, "--images_per_prompt=2")
+    assert min(difference(one.pixels, two.pixels) for one, two in zip(alone, swapped, strict=True)) > 2 * ROUNDING
 
 
 def test_control_goes_together_with_a_lora(studio, controls, guides, lora):
     control = (f"--control_net_lllite_models={controls[0]}", f"--guide_image_path={guides[0]}")
     both = studio.pixels(*control, f"--network_weights={lora}")
 
-    assert difference(both, studio.pixels(*control)) > 0
-    assert difference(both, studio.pixels(f"--network_weights={lora}")) > 0
-    assert difference(both, studio.pixels(*control, f"--network_weights={lora}", "--network_merge")) <= 2
+    assert difference(both, studio.pixels(*control)) > 2 * ROUNDING
+    assert difference(both, studio.pixels(f"--network_weights={lora}")) > 2 * ROUNDING
+    assert difference(both, studio.pixels(*control, f"--network_weights={lora}", "--network_merge")) <= ROUNDING
 
 
 @pytest.mark.option("highres_fix_disable_control_net")
