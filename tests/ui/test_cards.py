@@ -6,13 +6,16 @@ from html.parser import HTMLParser
 import pytest
 from model_files import write_model
 from PIL import Image
+from tanren.data.records import PairFacts
 from tanren.errors import DataError, Problems, UsageError
 from tanren.formats.captions import read_caption
+from tanren.paths import ANYWHERE
 from tanren.room import Room
 from tanren.ui import cards
 from tanren.ui.caption_card import CaptionCard, FolderFacts
 from tanren.ui.checking import Checked, check
 from tanren.ui.concept_card import about_concept
+from tanren.ui.control_card import about_controls
 from tanren.ui.estimates import MemoryEstimate
 from tanren.ui.picture_card import picture_card
 from tanren.ui.places import FoundProblem, Notice, Remedy
@@ -84,6 +87,7 @@ def everything(text):
         sentence=Text("{a}", {"a": text}),
         caption_card=pictures,
         changes=(Text("{a}", {"a": text}),),
+        pairs=(PairFacts(text, text, 1, (text,), (text,), (text,)),),
         trained=(Text("{a}", {"a": text}),),
         base_model=text,
         memory=MemoryEstimate(need, True, GIB, 8 * GIB),
@@ -112,6 +116,16 @@ def concept(text, words):
 def test_without_a_plan_the_card_says_what_it_waits_for(name, said):
     wrong = FoundProblem(name, "", "", "It is wrong.", "", "", 2)
     assert said in Seen(cards.plan(Checked(problems=(wrong,)), ENGLISH)).text
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_names_of_pictures_and_folders_stay_text_in_the_card_of_pairs(payload, tmp_path):
+    def seen(text):
+        options = {"train_data_dir": str(tmp_path), "conditioning_data_dir": text}
+        return Seen(about_controls(options, everything(text).pairs, ENGLISH, ANYWHERE, may_write=True))
+
+    assert seen(payload).elements == seen("x").elements
+    assert [name for name, _ in seen(payload).attributes] == [name for name, _ in seen("x").attributes]
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -111,7 +111,7 @@ def test_who_keeps_them_with_the_extension_goes_on_doing_so(host, flavour):
 def test_alone_a_folder_has_to_be_named(epoch, tmp_path):
     around = Standalone(tmp_path / "data")
 
-    with pytest.raises(UsageError, match="Where control networks are used is not known here."):
+    with pytest.raises(UsageError, match="Where control networks are used is not known"):
         use_control(around, epoch)
     used = use_control(around, epoch, folder=tmp_path / "mine")
     assert (used.path, used.is_listed) == (tmp_path / "mine" / "lines-000004.safetensors", False)
@@ -120,7 +120,7 @@ def test_alone_a_folder_has_to_be_named(epoch, tmp_path):
 def test_other_files_are_refused(tmp_path):
     lora = write_file(tmp_path / "moon.safetensors", "lora_unet_mid_block.lora_down.weight")
 
-    with pytest.raises(ModelFileError, match="moon.safetensors is no ControlNet-LLLite."):
+    with pytest.raises(ModelFileError, match="is no ControlNet-LLLite"):
         use_control(Standalone(tmp_path / "data"), lora, folder=tmp_path / "mine")
     with pytest.raises(ModelFileError, match="is not there any more"):
         use_control(Standalone(tmp_path / "data"), tmp_path / "gone.safetensors", folder=tmp_path / "mine")
