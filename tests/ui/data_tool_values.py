@@ -21,6 +21,8 @@ THERE = {"others": MASKS, "masks": MASKS}
 # By tool, below the folder of models.
 PLANE = "plane.onnx"
 MODELS = {"tag": "tagger", "describe": "captioner", "cut_out": PLANE, "depth": PLANE, "faces": "faces.onnx"}
+# How these want their pictures; their names do not tell.
+KINDS = {"cut_out": "isnet", "depth": "midas"}
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,22 @@ TEXT_ANSWERS = {
     "negative": st.just(""),
     "class": st.just("1girl"),
     "box": st.sampled_from(["", "1,1,7,6", "0,0,99,99"]),
+    "boxes": st.just(""),
+    "table": st.just('{"0 絵_x.png": {"caption": "from JSON"}, "1 絵_x": {"tags": "a, b"}}'),
+    "separator": st.sampled_from([", ", " "]),
+    "vae": st.just(""),
 }
 SPECIAL: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     **{(tool, "model"): st.just(model) for tool, model in MODELS.items()},
     **{(tool, "download"): st.just(False) for tool in MODELS},
+    **{(tool, "device"): st.just("auto") for tool in (*MODELS, "class")},
+    **{(tool, "only_tells"): st.just(False) for tool in (*MODELS, "class")},
+    **{(tool, "kind"): st.just(kind) for tool, kind in KINDS.items()},
     ("describe", "longest"): st.just(8),
     ("describe", "beams"): st.just(1),
+    ("describe", "precision"): st.just("auto"),
+    ("faces", "smallest"): st.just(1),
+    ("class", "precision"): st.just("auto"),
     ("class", "base"): st.just(""),
     ("class", "transparent"): st.just(True),
     ("class", "count"): st.integers(1, 2),
