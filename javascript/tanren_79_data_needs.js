@@ -21,11 +21,11 @@
   class Needs {
     constructor(need) {
       this.need = need;
-      this.bar = tanren.makeBar(t("Installing what the tool needs"));
+      this.bar = el("progress", { "aria-label": t("Installing what the tool needs") });
       this.doing = el("p", { role: "status", "aria-live": "polite" });
       this.said = el("div", {});
       this.problem = el("div", {});
-      this.root = el("div", { class: "tn-needs" }, this.said, this.bar.root, this.doing, this.problem);
+      this.root = el("div", { class: "tn-needs" }, this.said, this.bar, this.doing, this.problem);
       this.actedAt = -Infinity;
       tanren.setShown(this.root, false);
       this.follow();
@@ -61,12 +61,18 @@
         this.problem.replaceChildren();
       } else if (!busy) this.offer(state);
       else this.said.replaceChildren(el("p", {}, el("strong", {}, t("Installing what the tool needs"))), ...this.cancel());
-      tanren.setShown(this.bar.root, busy);
+      tanren.setShown(this.bar, busy);
       tanren.setShown(this.doing, busy);
       const { environment } = state;
-      if (busy) this.bar.update({ state: "running", phase: "set up", ...tanren.setUpCounted(environment) });
+      if (busy) this.showProgress(tanren.setUpCounted(environment));
       tanren.setText(this.doing, busy ? environment.doing || "" : "");
       if (environment && !busy && isMissing) this.problem.replaceChildren(...(environment.problem ? [tanren.problemCard(environment.problem)] : []));
+    }
+
+    /** How far it is; a bar that only moves where nobody knows. */
+    showProgress({ done, total }) {
+      tanren.setAttribute(this.bar, "max", total > 0 ? total : null);
+      tanren.setAttribute(this.bar, "value", total > 0 ? done || 0 : null);
     }
 
     /** What is missing, what would be downloaded, and the button. */

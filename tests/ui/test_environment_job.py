@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from small_wheels import serving, write_wheel
+from small_wheels import serving
 from tanren.environment import Environment
 from tanren.errors import BusyError, EnvironmentProblem, UsageError
 from tanren.jobs.ending import processes_of
@@ -25,26 +24,16 @@ from tanren.ui.answers import Desk
 from tanren.ui.environment_job import TrainerSetup
 from tanren.ui.guard import Guard, Refused
 from tanren.ui.host_standalone import Standalone
+from ui.small_checkout import make_checkout, only_from
 
 ROOT = Path(__file__).parents[2]
-PINS = "# [trainer]\ntiny-one==1.0\ntiny-two==1.0\n\n# [tagging]\nonnxruntime==1.0\n\n# [needed by these]\n"
 PUBLIC = Access(is_public=True, why="--listen is set", opt_in="Start the WebUI with --tanren-allow-remote.")
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A checkout with packages that are quickly installed."""
-    root = tmp_path_factory.mktemp("鍛錬 checkout")
-    shutil.copyfile(ROOT / "launch.py", root / "launch.py")
-    leave_out = shutil.ignore_patterns("assets", "__pycache__", "micro", "models", "engine")
-    shutil.copytree(ROOT / "trainer" / "tanren", root / "trainer" / "tanren", ignore=leave_out)
-    (root / "pins.txt").write_text(PINS, "utf-8")
-    wheels = root / "wheels"
-    wheels.mkdir()
-    write_wheel(wheels, "tiny-one", "1.0", size=600_000)
-    write_wheel(wheels, "tiny-two", "1.0")
-    write_wheel(wheels, "onnxruntime", "1.0")
-    return root
+    return make_checkout(tmp_path_factory.mktemp("鍛錬 checkout"))
 
 
 @pytest.fixture
@@ -52,12 +41,7 @@ def index(checkout, monkeypatch):
     with serving(checkout / "wheels") as index:
         for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
             monkeypatch.delenv(name, raising=False)
-        # Nothing but this index, whatever the machine's own settings of pip say.
-        for name, value in {
-            "PIP_INDEX_URL": index.address,
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_NO_CACHE_DIR": "1",
-        }.items():
+        for name, value in only_from(index).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("tanren.hardware.PYTORCH_INDEX", "http://127.0.0.1:9/")
         yield index

@@ -2,7 +2,8 @@
 
     python whole_page.py DATA_FOLDER [LANGUAGE [LORA_FOLDER]]
 
-Prints the address. Nothing starts the jobs that are submitted.
+Prints the address. Nothing starts the jobs that are submitted. TANREN_TEST_CHECKOUT names a checkout whose environment
+the page can set up, as in a WebUI.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tanren.jobs.shelf import Shelf
 from tanren.ui import app, routes
 from tanren.ui.answers import Desk
 from tanren.ui.context import Context
+from tanren.ui.environment_job import TrainerSetup
 from tanren.ui.guard import Guard
 from tanren.ui.host_standalone import Standalone
 from tanren.ui.static_files import SCRIPT, STYLE, read_static_files
@@ -43,6 +45,8 @@ else:
 
     gradio.routes.templates.TemplateResponse = with_head
 server, address, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True, **settings)
-routes.install(server, Desk(around, shelf, guard))
+checkout = os.environ.get("TANREN_TEST_CHECKOUT")
+setup = TrainerSetup(around, Path(checkout)) if checkout else None
+routes.install(server, Desk(around, shelf, guard, setup=setup))
 print(address, flush=True)
 threading.Event().wait()
