@@ -142,3 +142,126 @@ def test_what_no_trainer_here_makes_is_refused(tmp_path):
         again(tmp_path, FLUX_LORA, {})
     with pytest.raises(UsageError, match="an unknown model"):
         again(tmp_path, {"w": (1,)}, {})
+
+
+SLID = {
+    "ss_network_module": "networks.lora",
+    "ss_network_dim": "4",
+    "ss_network_alpha": "1.0",
+    "ss_base_model_version": "sdxl_base_v1-0",
+    "ss_leco_prompt_count": "2",
+    "ss_leco_prompts_file": "hair.toml",
+    "ss_leco_preview": json.dumps(
+        [
+            {
+                "target": "girl",
+                "positive": "girl, long hair",
+                "unconditional": "girl, short hair",
+                "neutral": "girl",
+                "action": "enhance",
+                "guidance_scale": 2.0,
+                "resolution_hw": [1024, 768],
+                "batch_size": 2,
+                "dynamic_resolution": False,
+                "dynamic_crops": True,
+                "multiplier": -1.0,
+                "weight": 1.0,
+            },
+            {
+                "target": "cat",
+                "positive": "cat",
+                "action": "burn",
+                "resolution": 512,
+                "batch_size": True,
+                "weight": "x",
+            },
+            {"positive": "no target"},
+            7,
+        ]
+    ),
+}
+
+
+def test_a_leco_goes_to_its_own_trainer_with_the_prompts_it_remembers(tmp_path):
+    found = again(tmp_path, {name: shape for name, shape in SDXL_LORA.items() if name.startswith("lora_unet")}, SLID)
+
+    assert found.command == "sdxl_train_leco"
+    assert found.options.pop("prompts_file") == {
+        "prompts": [
+            {
+                "target": "girl",
+                "positive": "girl, long hair",
+                "unconditional": "girl, short hair",
+                "neutral": "girl",
+                "action": "enhance",
+                "guidance_scale": 2.0,
+                "multiplier": -1.0,
+                "weight": 1.0,
+                "dynamic_resolution": False,
+                "dynamic_crops": True,
+                "resolution": [1024, 768],
+                "batch_size": 2,
+            },
+            {"target": "cat", "positive": "cat", "resolution": 512},
+        ]
+    }
+    assert found.options == {
+        "network_module": "networks.lora",
+        "network_dim": 4,
+        "network_alpha": 1.0,
+        "network_train_unet_only": True,
+    }
+    assert found.unknown == [
+        "Which base model was used.",
+        "The learning rates, the optimizer and the length of the training.",
+        "The sample prompts and the place for the result.",
+    ]
+
+
+@pytest.mark.parametrize("preview", [None, "", "[", "{}", "[1]", '[{"target": 3}]'])
+def test_a_leco_that_remembers_no_prompt_says_so(tmp_path, preview):
+    told = {name: value for name, value in SLID.items() if name != "ss_leco_preview"}
+    found = again(tmp_path, SDXL_LORA, told if preview is None else {**told, "ss_leco_preview": preview})
+
+    assert "prompts_file" not in found.options
+    assert found.unknown[0] == "The prompts: what was erased, strengthened or slid is not in the file."
+
+
+def test_a_leco_with_more_prompts_than_a_file_tells_says_how_many_there_were(tmp_path):
+    found = again(tmp_path, SDXL_LORA, {**SLID, "ss_leco_prompt_count": "40"})
+
+    assert found.unknown[0] == "Further prompts: there were 40, the file tells the first 2."
+
+
+LAYER = "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+CONTROL = {
+    f"{LAYER}.conditioning1.0.weight": (16, 3, 4, 4),
+    f"{LAYER}.conditioning1.2.weight": (32, 16, 4, 4),
+    f"{LAYER}.down.0.weight": (64, 640),
+    f"{LAYER}.mid.0.weight": (64, 96),
+    f"{LAYER}.up.0.weight": (640, 64),
+}
+
+
+def test_a_control_network_is_trained_again_by_its_own_command(tmp_path):
+    said = {
+        "ss_network_module": "networks.control_net_lllite",
+        "ss_cond_emb_dim": "32",
+        "ss_network_dim": "64",
+        "ss_learning_rate": "0.0002",
+        "ss_base_model_version": "sdxl_base_v1-0",
+    }
+
+    found = again(tmp_path, CONTROL, said)
+
+    assert found.command == "sdxl_train_control_net_lllite"
+    assert found.options == {"cond_emb_dim": 32, "network_dim": 64, "learning_rate": 0.0002}
+    assert (found.not_taken, found.derived) == ([], set())
+    assert "The control pictures." in found.unknown
+
+
+def test_sizes_of_a_control_network_without_metadata_come_from_its_tensors(tmp_path):
+    found = again(tmp_path, CONTROL, {})
+
+    assert found.options == {"cond_emb_dim": 32, "network_dim": 64}
+    assert found.derived == {"cond_emb_dim", "network_dim"}

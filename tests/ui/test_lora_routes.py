@@ -153,6 +153,21 @@ def test_settings_to_train_again_are_taken_over_by_the_form_with_what_no_file_re
     assert "The captions: only how often each tag occurs." in told["unknown"]
 
 
+def test_settings_of_a_leco_go_into_its_own_form_with_its_prompts(page, tmp_path):
+    pair = {"target": "girl", "positive": "girl, long hair", "action": "enhance", "resolution_hw": [512, 512]}
+    meta = {"ss_leco_prompt_count": "3", "ss_leco_preview": json.dumps([pair]), "ss_learning_rate": "0.001"}
+    told = get(page, "again", write_network(tmp_path / "slider.safetensors", SD1_LORA, meta)).json()
+
+    imported = import_text("train_leco", told["text"], "The text")
+
+    assert told["command"] == "train_leco"
+    assert imported.options["prompts_file"] == {
+        "prompts": [{"target": "girl", "positive": "girl, long hair", "action": "enhance", "resolution": 512}]
+    }
+    assert 'target = "girl"' in next(one["value"] for one in told["options"] if one["name"] == "prompts_file")
+    assert told["unknown"][0] == "Further prompts: there were 3, the file tells the first 1."
+
+
 def test_the_base_model_is_found_by_its_hash_whatever_it_is_called(path, tmp_path):
     models = tmp_path / "models"
     models.mkdir()

@@ -15,17 +15,20 @@ from typing import Any
 
 from ..commands import COMMANDS
 from ..errors import UsageError
+from ..formats.lllite_file import LlliteSizes, lllite_sizes
 from ..formats.network_family import UNKNOWN
 from ..formats.network_names import DENOISER
 from ..options.convert import as_file_value, from_file, takes_list
 from ..options.optimizer_names import known_optimizer
 from ..options.parse import options_by_name
 from ..options.spec import Option
+from . import concept_again
 from .look import Look
 from .pictures_table import picture_tables
 from .plain_text import one_line
 from .values import is_said, parse_json_value
 
+CONTROL, CONTROL_COMMAND, LLLITE = "networks.control_net_lllite", "sdxl_train_control_net_lllite", "lllite"
 COMMAND_OF = {"sd1": "train_network", "sd2": "train_network", "sdxl": "sdxl_train_network"}
 # Said in other ways: files that may lie elsewhere now, the name of the new file, and lengths that follow from others.
 NOT_TAKEN = frozenset(
@@ -89,8 +92,11 @@ def train_again(look: Look) -> TrainAgain:
     Raises:
         UsageError: the file is no network that can be trained here.
     """
-    command = COMMAND_OF.get(look.family)
-    if command is None or not look.kind.layers or look.kind.type == "lllite":
+    changes_a_concept = concept_again.changes_a_concept(look.metadata)
+    command = (concept_again.COMMAND_OF if changes_a_concept else COMMAND_OF).get(look.family)
+    if look.kind.type == LLLITE:
+        command = CONTROL_COMMAND if _control_sizes(look) is not None and look.family == "sdxl" else None
+    if command is None or not look.kind.layers:
         title = "an unknown model" if look.family == UNKNOWN else f"{look.family_title}, {look.kind.type_title}"
         raise UsageError(where=look.path.name, what=f"This is {title}: no trainer here makes such files.")
     declared = options_by_name(COMMANDS[command].groups)
@@ -104,8 +110,22 @@ def train_again(look: Look) -> TrainAgain:
     found.base = BaseWanted(
         *(_said(look.metadata, key) for key in ("ss_sd_model_name", "ss_new_sd_model_hash", "ss_sd_model_hash"))
     )
+    # LECO has no use for some of what a training with pictures would derive.
+    found.options = {name: value for name, value in found.options.items() if name in declared}
+    found.derived &= found.options.keys()
     found.unknown = _unknown(look, found.base)
+    if changes_a_concept:
+        _take_prompts(found, look.metadata)
     return found
+
+
+def _take_prompts(found: TrainAgain, metadata: Mapping[str, str]) -> None:
+    """What a LECO changed, in place of pictures and captions."""
+    prompts, missing = concept_again.remembered_prompts(metadata)
+    if prompts is not None:
+        found.options["prompts_file"] = prompts
+    without = [line for line in found.unknown if not line.startswith(("The pictures", "The captions"))]
+    found.unknown = [missing, *without] if missing else without
 
 
 def _take_saved(found: TrainAgain, declared: Mapping[str, Option], metadata: Mapping[str, str]) -> None:
@@ -149,6 +169,8 @@ def _literal(text: str) -> Any:
 
 def _take_network_arguments(found: TrainAgain, declared: Mapping[str, Option], metadata: Mapping[str, str]) -> None:
     module = _said(metadata, "ss_network_module")
+    if module == CONTROL and found.command == CONTROL_COMMAND:
+        return
     if module in MODULES:
         found.options["network_module"] = module
     elif module:
@@ -219,6 +241,11 @@ def _take_prediction(found: TrainAgain, declared: Mapping[str, Option], look: Lo
 
 def _take_derived(found: TrainAgain, declared: Mapping[str, Option], look: Look) -> None:
     """Rank, alpha and the trained parts from the tensors, where the metadata do not say."""
+    sizes = _control_sizes(look)
+    if sizes is not None:
+        _derive(found, "cond_emb_dim", sizes.channels)
+        _derive(found, "network_dim", sizes.dim)
+        return
     parts = look.kind.by_part()
     ranks = parts.get(DENOISER) or next(iter(parts.values()))
     if look.family == "sd2":
@@ -237,7 +264,11 @@ def _take_derived(found: TrainAgain, declared: Mapping[str, Option], look: Look)
             _derive(found, "network_args", [f"algo={look.kind.type}"])
     else:
         _derive(found, "network_module", "networks.lora")
-    assert found.derived <= declared.keys()
+
+
+def _control_sizes(look: Look) -> LlliteSizes | None:
+    """Sizes of a ControlNet-LLLite; None for everything else."""
+    return lllite_sizes({name: entry.shape for name, entry in look.header.tensors.items()})
 
 
 def _derive(found: TrainAgain, name: str, value: Any) -> None:
@@ -257,6 +288,8 @@ def _unknown(look: Look, base: BaseWanted) -> list[str]:
     ]
     counted = "only how often each tag occurs" if look.tags.folders else "not even which tags there were"
     lines.append(f"The captions: {counted}.")
+    if look.kind.type == LLLITE:
+        lines.append("The control pictures.")
     if base.name:
         known = f"the SHA-256 begins with {base.sha256[:10]}" if base.sha256 else "no full hash is known"
         lines.append(f"Where the base model lies: it was called {one_line(base.name, 80)}, {known}.")

@@ -9,6 +9,7 @@ from typing import Any
 from ..commands import COMMANDS
 from ..formats.base_model import kind_at
 from ..formats.lora_metadata import old_model_hash
+from ..formats.toml_file import write_nested
 from ..library.look import Look
 from ..library.train_again import BaseWanted, TrainAgain, train_again
 from .base_models import base_models
@@ -76,4 +77,6 @@ def _base_told(base: Path | None, found: TrainAgain, words: Words) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return write_nested(value).strip()
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
