@@ -21,4 +21,4 @@ def choose_algorithms(is_deterministic: bool) -> None:
         os.environ.setdefault(CUBLAS, ":4096:8")
     torch.use_deterministic_algorithms(is_deterministic)
     # Every tensor is written before it is read here; filling them first would only take time.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

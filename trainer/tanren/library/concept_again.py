@@ -46,9 +46,9 @@ def _pair(entry: Any) -> dict[str, Any]:
     pair |= {key: float(entry[key]) for key in NUMBERS if _is_number(entry.get(key))}
     pair |= {key: entry[key] for key in TRUTHS if isinstance(entry.get(key), bool)}
     for sides in (entry.get(key) for key in SIZES):
-        both = [sides, sides] if _is_number(sides) else sides
+        both: Any = [sides, sides] if _is_number(sides) else sides
         if is_size(both):
-            pair["resolution"] = both[0] if both[0] == both[1] else list(both)
+            pair["resolution"] = both[0] if both[0] == both[1] else both
     count = entry.get("batch_size")
     if isinstance(count, int) and not isinstance(count, bool) and count > 0:
         pair["batch_size"] = count
