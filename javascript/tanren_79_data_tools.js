@@ -113,6 +113,7 @@
         said.push(bar, tanren.button(t("Stop this work"), () => tanren.ask("data/work/stop", {}), { class: "tn-button tn-small" }));
       }
       if (state.problem) said.push(tanren.problemCard(state.problem));
+      if (state.trial) said.push(tanren.data.trialOf(state.trial));
       state.notes.forEach((what) => said.push(el("p", { class: "tn-soft" }, what)));
       this.work.replaceChildren(...said);
       return null;
@@ -134,7 +135,8 @@
       this.go = el("button", { type: "submit", class: "tn-button tn-main" }, tool.go);
       const look = tool.has_preview && tanren.button(t("Show what would change"), () => this.preview());
       const fetchIt = tool.download && tanren.button(t("Download it"), () => this.download());
-      const buttons = el("div", { class: "tn-buttons" }, look || null, tool.only_shows ? null : this.go, fetchIt || null);
+      const attempt = tool.can_try && tanren.button(t("Try it on one picture"), () => this.attempt(), { data: { try: tool.name } });
+      const buttons = el("div", { class: "tn-buttons" }, look || null, attempt || null, tool.only_shows ? null : this.go, fetchIt || null);
       const form = el("form", { on: { submit: (event) => (event.preventDefault(), tool.only_shows ? this.preview() : this.apply()), input: () => this.changed() } }, el("div", { class: "tn-tool-fields" }, ...fields), further.length ? more(further) : null, this.counted, buttons);
       this.sample = el("div", { class: "tn-tool-sample" });
       const needs = tool.needs ? tanren.data.makeNeeds(tool.needs).root : null;
@@ -208,7 +210,7 @@
         // A newer value was asked about meanwhile.
         if (turn !== this.turn) return null;
         if (!state.after) return this.sample.replaceChildren(el("p", { class: "tn-soft" }, state.said || ""));
-        const figure = (src, text) => el("figure", {}, el("img", { src, alt: text }), el("figcaption", { class: "tn-caption" }, text));
+        const { figure } = tanren.data;
         const before = tanren.address("data/picture?" + new URLSearchParams({ path: state.path, side: 1024 }).toString());
         const where = el("p", { class: "tn-soft" }, t("Shown on {name}. Open another picture to see it on that one.", { name: state.path.split(/[\\/]/).pop() }));
         this.sample.replaceChildren(figure(before, t("picture before")), figure(state.after, t("picture after")), where);
@@ -226,6 +228,15 @@
       document.body.append(link);
       link.click();
       link.remove();
+    }
+
+    /** On the picture that is open, or the first; nothing is written. */
+    async attempt() {
+      await this.perform(async () => {
+        await tanren.ask("data/try", { ...this.request(), path: this.selected() || "" });
+        this.outcome.replaceChildren();
+        this.onStarted();
+      });
     }
 
     async preview() {

@@ -558,6 +558,36 @@ def test_transparent_pictures_are_drawn_for_regularization_by_the_trainers_proce
     assert not list((folder.parent / "reg").rglob("*.png"))
 
 
+def test_a_model_is_tried_on_one_picture_and_nothing_is_written(page, folder, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from onnx_models import write_first_colour, write_tagger
+
+    tagger, model = write_tagger(tmp_path / "tagger"), write_first_colour(tmp_path / "u2net.onnx")
+    page.whole()
+    before = tree_bytes(tmp_path / "pictures")
+
+    def tried(tool, **values):
+        answer = page.send("try", tool=tool, values=values, path=str(folder / "03.webp"))
+        assert answer.status_code == 200, answer.text
+        deadline = time.monotonic() + PATIENCE
+        while (state := page.told("work"))["is_working"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert state["said"] == "This is what would be made of 03.webp. Nothing was written.", state
+        return state["trial"]
+
+    # It has a caption, which would be left as it is.
+    trial = tried("tag", model=str(tagger), mode="fill", general=0.05)
+    assert (trial["name"], trial["made"], len(trial["texts"])) == ("03.webp", [], 1)
+    assert trial["texts"][0].startswith("03.webp: ")
+    trial = tried("cut_out", model=str(model))
+    image = Image.open(io.BytesIO(base64.b64decode(trial["made"][0].partition(",")[2])))
+    assert (image.size, image.mode, trial["texts"]) == ((300, 400), "RGBA", [])
+    assert tree_bytes(tmp_path / "pictures") == before
+    assert page.told("history")["operations"] == []
+    refused = page.send("try", tool="add", values={"tags": "a"})
+    assert refused.json()["problem"]["what"] == "There is no picture to try it on."
+
+
 def test_a_model_that_is_not_there_is_said_with_what_helps(page):
     page.whole()
     state = page.do("tag", model="/nowhere/tagger", download=False)

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+from PIL import Image
+
 from ..errors import BusyError, DataError, UsageError
 from ..preparation.caption_edit import caption_of
 from ..preparation.caption_files import encoded
@@ -26,9 +28,9 @@ from .data_choice import flags_of
 from .data_folder import DataFolder
 from .data_needs import trainer_python
 from .data_source_tools import table_of
-from .data_tool import Prepared, Request, Sampled, Tool, checked_values
+from .data_tool import Prepared, Request, Sampled, Tool, Tried, checked_values
 from .data_tools import all_groups, tool_named
-from .data_work import Work, Workbench
+from .data_work import Trial, Work, Workbench
 from .words import Text, counted
 
 Body = Mapping[str, Any]
@@ -99,11 +101,7 @@ def sample(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     if usable is None or not tool.has_sample:
         return {"said": words("There is no picture to show it on.")}
     image = cast(Sampled, prepared).sample(usable)
-    image.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    after = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return {"path": str(usable), "after": after}
+    return {"path": str(usable), "after": _as_address(image)}
 
 
 def _shown_on(rows: Sequence[PictureFacts], found: DataFolder, tool: Tool, wanted: str) -> Path | None:
@@ -141,6 +139,21 @@ def apply(desk: Desk, body: Body) -> dict[str, Any]:
     return work_state(desk, {})
 
 
+def try_tool(desk: Desk, body: Body) -> dict[str, Any]:
+    """Begin to try a tool on the picture that is open; the answer comes with the state of the work."""
+    given = body.get("values")
+    # Where copies will go is often filled in last, and does not matter for how they look.
+    values = {**given, "out": given.get("out") or "…"} if isinstance(given, Mapping) else {}
+    tool, prepared = _prepared(desk, {**body, "values": values})
+    found, rows = chosen_rows(desk, body)
+    picture = _shown_on(rows, found, tool, str(body.get("path") or ""))
+    words = page_words(desk)
+    if picture is None or not tool.can_try:
+        raise UsageError(where=words(tool.title), what="There is no picture to try it on.")
+    workbench().begin(words(tool.title), lambda work: words(cast(Tried, prepared).try_on(picture, work)), lambda: None)
+    return work_state(desk, {})
+
+
 def work_state(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     """What is being done, or was done last."""
     work: Work = workbench().now
@@ -153,7 +166,24 @@ def work_state(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
         "notes": [words(note) if isinstance(note, Text) else words.finished(note) for note in work.notes],
         "is_working": work.is_working,
         "problem": problem(work.problem, words.language)["problem"] if work.problem else None,
+        "trial": _trial_told(work.trial) if work.trial and not work.is_working else None,
     }
+
+
+def _trial_told(trial: Trial) -> dict[str, Any]:
+    made = []
+    for content in trial.made:
+        with Image.open(io.BytesIO(content)) as image:
+            made.append(_as_address(image))
+    return {"path": str(trial.picture), "name": trial.picture.name, "made": made, "texts": list(trial.texts)}
+
+
+def _as_address(image: Image.Image) -> str:
+    """A picture small enough to be shown, as an address that holds it."""
+    image.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def stop_work(desk: Desk, body: Body) -> dict[str, Any]:

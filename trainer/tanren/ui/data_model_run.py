@@ -9,7 +9,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,11 +18,11 @@ from ..errors import EnvironmentProblem, UserError
 from ..paths import package_folder
 from ..preparation.journal import Journal
 from .data_tool import Shown
-from .data_work import Work
+from .data_work import Trial, Work
 from .words import Text, text
 
 MODULE = "tanren.picture_models"
-PICTURES_TOLD = 100
+PICTURES_TOLD, PICTURES_TRIED = 100, 4
 Words = list[str]
 
 
@@ -37,6 +37,7 @@ class PreparedRun:
         total: pictures it is about, as far as is known.
         only: these pictures alone; None: all that the words mean.
         only_tells: it writes nothing and says for each picture what it would write.
+        out: the folder for pictures that it makes, as it stands in the words; None for captions.
     """
 
     python: Path
@@ -45,6 +46,7 @@ class PreparedRun:
     total: int
     only: Sequence[Path] | None = None
     only_tells: bool = False
+    out: Path | None = None
 
     @property
     def count(self) -> int:
@@ -58,6 +60,29 @@ class PreparedRun:
     def notes(self) -> list[Text]:
         """Nothing more."""
         return []
+
+    def try_on(self, picture: Path, work: Work) -> Text:
+        """Let the model look at one picture and put what it makes into `work.trial`; no file of the user is touched.
+
+        Raises:
+            UserError: as for the whole run.
+        """
+        with tempfile.TemporaryDirectory(prefix="tanren-try-") as folder:
+            out = Path(folder) / "out"
+            words = [word for word in self.words if not word.startswith("--mode=")]
+            if self.out is None:
+                # A caption that is there already does not keep the model from looking.
+                words += ["--mode=replace", *([] if self.only_tells else ["--dry-run"])]
+            else:
+                words[words.index(str(self.out))] = str(out)
+                words = [word for word in words if word != "--dry-run"]
+            run = replace(self, words=words, only=[picture], data=Path(folder) / "data", only_tells=self.out is None)
+            run._run(work, Path(folder))
+            made = [path.read_bytes() for path in sorted(out.rglob("*.png"))[:PICTURES_TRIED]]
+            texts = [str(note) for note in work.notes]
+            work.trial = Trial(picture, tuple(made), tuple(texts) if self.out is None else ())
+            work.notes = [] if self.out is None else work.notes
+        return text("This is what would be made of {name}. Nothing was written.", name=picture.name)
 
     def carry_out(self, journal: Journal, work: Work) -> Text:
         """Run it to its end; what it writes it writes through the journal itself.

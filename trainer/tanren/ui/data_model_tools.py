@@ -45,7 +45,8 @@ def _run(name: str, flags: Callable[[Request], Words], *, of_folder: bool = True
         words += [f"--device={request.values['device']}", *(["--dry-run"] if only_tells else [])]
         only = request.pictures if of_folder else None
         total = len(request.pictures) if of_folder else int(request.values["count"])
-        return PreparedRun(request.python, words, request.data, total, only, only_tells)
+        out = new_folder(request, str(request.values["out"])) if "out" in request.values else None
+        return PreparedRun(request.python, words, request.data, total, only, only_tells, out)
 
     return prepare
 
@@ -268,6 +269,7 @@ TAG = Tool(
     ),
     _run("tag", _tag),
     has_preview=False,
+    can_try=True,
     needs=TAGGING,
 )
 DESCRIBE = Tool(
@@ -301,6 +303,7 @@ DESCRIBE = Tool(
     ),
     _run("describe", _describe),
     has_preview=False,
+    can_try=True,
     needs=TRAINER,
 )
 ONNX = "A file of an ONNX model."
@@ -327,6 +330,7 @@ CUT_OUT = Tool(
     ),
     _run("mask", _cut_out),
     has_preview=False,
+    can_try=True,
     needs=TAGGING,
 )
 DEPTH = Tool(
@@ -342,6 +346,7 @@ DEPTH = Tool(
     ),
     _run("condition", _depth),
     has_preview=False,
+    can_try=True,
     needs=TAGGING,
 )
 BOXES = Field(
@@ -371,6 +376,7 @@ FACES = Tool(
     ),
     _run("faces", _faces),
     has_preview=False,
+    can_try=True,
     needs=TAGGING,
 )
 CLASS = Tool(

@@ -59,6 +59,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", "data/preview", _sent(data_change_answers.preview)),
     ("POST", "data/apply", _sent(data_change_answers.apply)),
     ("POST", "data/edges", _sent(control_answers.make_edges)),
+    ("POST", "data/try", _sent(data_change_answers.try_tool)),
     ("POST", "data/work/stop", _sent(data_change_answers.stop_work)),
     ("POST", "data/undo", _sent(data_change_answers.undo)),
     ("POST", "data/forget", _sent(data_change_answers.forget)),

@@ -113,6 +113,13 @@ class Sampled(Protocol):
         """The outcome for a picture."""
 
 
+class Tried(Protocol):
+    """What can try itself on one picture, in the background."""
+
+    def try_on(self, picture: Path, work: Work) -> Text:
+        """Put what would be made of it into `work.trial`."""
+
+
 @dataclass(frozen=True)
 class Tool:
     """A tool.
@@ -129,6 +136,7 @@ class Tool:
         has_sample: what it makes of one picture can be shown; `Sampled` is what it prepares then.
         shows: mark (data_choice.py) of the pictures on which it is shown best; empty for any.
         only_shows: it changes nothing at all.
+        can_try: it can look at one picture without writing anything; `Tried` is what it prepares then.
         download: name under which its outcome can also be downloaded; empty when it cannot.
         needs: TRAINER, TAGGING or nothing (data_needs.py): what has to be installed for it.
     """
@@ -145,6 +153,7 @@ class Tool:
     has_sample: bool = False
     shows: str = ""
     only_shows: bool = False
+    can_try: bool = False
     download: str = ""
     needs: str = ""
 
@@ -161,6 +170,7 @@ class Tool:
             "has_sample": self.has_sample,
             "only_shows": self.only_shows,
             "needs": self.needs,
+            "can_try": self.can_try,
             "download": self.download,
             "fields": [_field_told(field, words) for field in self.fields],
         }

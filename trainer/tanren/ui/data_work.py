@@ -6,11 +6,27 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..errors import BusyError, UserError
 from .words import Text
 
 log = logging.getLogger("tanren.ui")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a tool would make of one picture.
+
+    Args:
+        picture: the file.
+        made: PNG files of what becomes of it.
+        texts: what would be written.
+    """
+
+    picture: Path
+    made: tuple[bytes, ...]
+    texts: tuple[str, ...]
 
 
 @dataclass
@@ -24,6 +40,7 @@ class Work:
         notes: further ones.
         problem: why it ended early.
         is_working: it still runs.
+        trial: what it would do to one picture, when that was asked for.
     """
 
     title: str = ""
@@ -34,6 +51,7 @@ class Work:
     problem: UserError | None = None
     is_working: bool = False
     is_stopped: bool = False
+    trial: Trial | None = None
 
     def progress(self, done: int, total: int) -> None:
         """Told by the work as it goes."""
