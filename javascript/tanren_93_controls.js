@@ -1,6 +1,7 @@
 /* Control pictures from the train form: edges with one click, and the way to the tools for pictures.
  *
- * The plan's buttons carry `data-edges` (the folder they go to) with `data-folder`, and `data-look` (a folder).
+ * The plan's buttons carry `data-edges` (the folder they go to) with `data-folder`, and `data-look` (a folder) with
+ * `data-flag` (only some of its pictures) or `data-open-tool` (a tool for them).
  */
 (function () {
   "use strict";
@@ -9,6 +10,7 @@
   const el = tanren.el;
 
   const WHILE_WORKING = 500;
+  const PATIENCE = 30000;
   const FIELD = "tanren-field-control_pictures";
   let isMaking = false;
 
@@ -61,11 +63,23 @@
     tanren.checkForm();
   }
 
+  /** Unfold a tool of the tab of pictures once the folder is on it. */
+  async function openTool(name) {
+    const given = performance.now() + PATIENCE;
+    const find = () => document.querySelector(`#tanren-data-view [data-tool=${CSS.escape(name)}]`);
+    while (!tanren.isDrawn(find()) && performance.now() < given) await new Promise((resolve) => window.setTimeout(resolve, 100));
+    const button = find();
+    if (!button) return;
+    if (button.getAttribute("aria-pressed") !== "true") button.click();
+    document.getElementById("tanren-data-tool").scrollIntoView({ block: "center" });
+  }
+
   function onClick(event) {
     const button = event.target instanceof Element ? event.target.closest("[data-edges], [data-look]") : null;
     if (!button) return;
     if (button.dataset.look) tanren.data.open(button.dataset.look, button.dataset.flag);
-    else makeEdges(button.dataset.folder, button.dataset.edges);
+    if (button.dataset.openTool) openTool(button.dataset.openTool);
+    if (button.dataset.edges) makeEdges(button.dataset.folder, button.dataset.edges);
   }
 
   document.addEventListener("click", onClick);

@@ -24,6 +24,7 @@ def test_from_the_first_click_to_a_control_network(surroundings, visit, pictures
     choose_what_to_do(window)
     edges = name_pictures_and_make_edges(window, pictures)
     see_what_is_missing_and_make_it(window, edges)
+    find_other_kinds(window, pictures)
     make_it_short(window)
     if surroundings.line == 6:
         train(window)
@@ -79,6 +80,14 @@ def see_what_is_missing_and_make_it(window, edges):
     (edges / "other.png").unlink()
     window.plan.get_by_role("button", name="Make edge pictures now").click()
     expect(window.plan).to_contain_text("12 of 12 pictures have their control picture.")
+
+
+def find_other_kinds(window, pictures):
+    window.plan.get_by_role("button", name="Other kinds: open the tools for pictures").click()
+    expect(window.page.locator("#tanren-data-folder")).to_have_value(str(pictures))
+    expect(window.page.locator("#tanren-data-tool [data-form=canny]")).to_be_visible()
+    window.keep("tools", whole=False)
+    window.inner_tab("tanren-tab-train", "Train a LoRA")
 
 
 def make_it_short(window):

@@ -23,7 +23,8 @@ from .words import Text, Words, counted
 
 NAMES_SHOWN = 200
 NO_SAMPLES = "No sample pictures will be drawn"
-EDGES = "edges"
+# The first of the tools for control pictures; the others stand beside it.
+EDGES, TOOL = "edges", "canny"
 FIXES = {
     "no control picture of the same name": "Make them here, or take the pictures out.",
     "no picture of the same name": "Remove what is left over, or add the pictures.",
@@ -34,7 +35,9 @@ MAKE = (
     '<button type="button" class="tanren-remedy" data-edges="{out}" data-folder="{folder}">{label}</button>'
     '<p class="tanren-about">{about}</p>'
 )
-LOOK = '<button type="button" class="tanren-remedy" data-look="{folder}">{label}</button>'
+LOOK = (
+    '<button type="button" class="tanren-remedy" data-look="{folder}" data-open-tool="{tool}">{label}</button>'
+)
 
 
 def about_controls(
@@ -142,5 +145,5 @@ def _buttons(folder: Path, controls: str, words: Words, *, makes: bool) -> list[
         label=words("Make edge pictures now"),
         about=words("White edges on black (Canny), into the folder {folder}.", folder=PurePath(out).name),
     )
-    look = render(LOOK, folder=str(folder), label=words("Other kinds: open the tools for pictures"))
+    look = render(LOOK, folder=str(folder), tool=TOOL, label=words("Other kinds: open the tools for pictures"))
     return [*([made] if makes else []), look]
