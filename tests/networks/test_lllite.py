@@ -258,6 +258,80 @@ def test_loading_a_file_gives_the_same_output_again(unet, tmp_path):
     assert torch.equal(predicted(unet), before)
 
 
+def layer_of_a_file(key, width, depth, channels, dim, seed):
+    """A layer as a changed trainer may have written it, with sizes of its own."""
+    sides = {1: [(4, 3), (2, 2)], 2: [(4, 3), (4, 2)], 3: [(4, 3), (4, 2), (2, 2)]}[depth]
+    shapes = {"down.0": (dim, width), "mid.0": (dim, dim + channels), "up.0": (width, dim)}
+    half = channels // 2
+    for place, (side, _) in enumerate(sides):
+        out = channels if place == len(sides) - 1 else half
+        shapes[f"conditioning1.{2 * place}"] = (out, 3 if place == 0 else half, side, side)
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        f"{key}.{part}.{kind}": torch.randn(shape if kind == "weight" else shape[:1], generator=generator) * 0.5
+        for part, shape in shapes.items()
+        for kind in ("weight", "bias")
+    }
+
+
+def test_layers_of_the_blocks_that_go_up_are_steered_where_a_file_has_them(unet):
+    blocks = {
+        "lllite_unet_output_blocks_2_1_transformer_blocks_0_attn1_to_v": (
+            "up_blocks.0.attentions.2.transformer_blocks.0.attn1.to_v",
+            (24, 3, 4, 6),
+        ),
+        "lllite_unet_output_blocks_4_1_transformer_blocks_0_attn2_to_q": (
+            "up_blocks.1.attentions.1.transformer_blocks.0.attn2.to_q",
+            (16, 2, 8, 5),
+        ),
+        "lllite_unet_middle_block_1_transformer_blocks_0_ff_net_2": (
+            "mid_block.attentions.0.transformer_blocks.0.ff.net.2",
+            (96, 3, 2, 3),
+        ),
+    }
+    tensors = {}
+    for seed, (key, (_, sizes)) in enumerate(blocks.items()):
+        tensors |= layer_of_a_file(key, *sizes, seed=seed)
+    other, plain = copy.deepcopy(unet), predicted(unet)
+    for key, (path, _) in blocks.items():
+        layer = modules_of(tensors)[key]
+        other.get_submodule(path).register_forward_pre_hook(
+            lambda _, given, layer=layer: (given[0] + 0.8 * change(layer, given[0], PICTURES),)
+        )
+
+    network = lllite.attach_like(targets_of(unet), tensors, "file.safetensors").eval()
+    network.show(PICTURES)
+    network.set_multiplier(0.8)
+
+    assert set(network.layers) == set(blocks)
+    torch.testing.assert_close(predicted(unet), predicted(other), rtol=1e-4, atol=1e-4)
+    assert (predicted(unet) - plain).abs().max() > 0.01
+
+
+TEXT_KEYS = "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+FIRST_KEY = "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({}, "This is no ControlNet-LLLite"),
+        ({"lora_unet_x.alpha": torch.ones(1)}, "This is no ControlNet-LLLite"),
+        (layer_of_a_file(TEXT_KEYS, 40, 2, 4, 6, 1), "attn2_to_k.* is not in the model"),
+        (layer_of_a_file("lllite_unet_nowhere", 16, 2, 4, 6, 1), "nowhere.* is not in the model"),
+        (layer_of_a_file(FIRST_KEY, 17, 2, 4, 6, 1), r"down.0.weight is \[6, 17\], here \[6, 16\] is needed"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused_and_leave_the_model_as_it_was(unet, tensors, message):
+    before = predicted(unet)
+
+    with pytest.raises(ModelFileError, match=message):
+        lllite.attach_like(targets_of(unet), tensors, "file.safetensors").show(PICTURES)
+
+    assert not any("forward" in module.__dict__ for module in unet.modules())
+    assert torch.equal(predicted(unet), before)
+
+
 def test_sides_that_are_no_multiple_of_32_are_steered_too(unet):
     network = lively(attached(unet)).eval()
     latents = torch.randn(1, 4, 9, 11, generator=torch.Generator().manual_seed(2))

@@ -19,12 +19,13 @@ from ..families.base import LoraTarget
 from ..options.lllite import LlliteOptions
 from .base import LearningRates, MaxNorm, ParameterGroup, WriteWeights
 from .lllite_layer import Control, LlliteLayer, start_seed
-from .lllite_size import depth_of
+from .lllite_size import depth_of, sizes_of
 
 MODULE = "networks.control_net_lllite"
 UNET = "unet"
 LORA_PREFIX, PREFIX = "lora_unet_", "lllite_unet_"
-FIRST_OF_CONTROL, FIRST_OF_DOWN = ".conditioning1.0.weight", ".down.0.weight"
+FIRST_OF_CONTROL, FIRST_OF_DOWN = "conditioning1.0.weight", "down.0.weight"
+IN_TRANSFORMER, SEES_TEXT = "_transformer_blocks_", ("attn2_to_k", "attn2_to_v")
 SHOWN = 5
 
 
@@ -61,7 +62,9 @@ def attach(targets: Sequence[LoraTarget], options: LlliteOptions, seed: int) -> 
 
 
 def attach_like(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor], where: str) -> LlliteNetwork:
-    """Put the ControlNet-LLLite of a file on a live model.
+    """Put the ControlNet-LLLite of a file on a live model: the layers that the file has, in its sizes.
+
+    Files of changed trainers steer other layers too, such as those of the blocks that go up; each tells its own sizes.
 
     Args:
         targets: every layer of the model that a network may change.
@@ -71,15 +74,39 @@ def attach_like(targets: Sequence[LoraTarget], tensors: Mapping[str, Tensor], wh
     Raises:
         ModelFileError: the file is something else, or was made for another model.
     """
-    first = next((name for name in sorted(tensors) if name.endswith(FIRST_OF_CONTROL)), None)
-    down = None if first is None else tensors.get(first.replace(FIRST_OF_CONTROL, FIRST_OF_DOWN))
-    if first is None or down is None:
+    shapes = shapes_by_layer(tensors)
+    if not any(FIRST_OF_CONTROL in layer and FIRST_OF_DOWN in layer for layer in shapes.values()):
         what = "This is no ControlNet-LLLite."
         raise ModelFileError(where=where, what=what, fix="Give a file of sdxl_train_control_net_lllite.")
-    options = LlliteOptions(cond_emb_dim=2 * tensors[first].shape[0], network_dim=down.shape[0])
-    network = attach(targets, options, seed=0)
-    network.load(tensors, where)
+    control = Control()
+    layers = {}
+    for target in targets:
+        key = target.key.replace(LORA_PREFIX, PREFIX, 1)
+        sizes = sizes_of(shapes.get(key, {})) if is_steerable(target) else None
+        if sizes is not None:
+            layers[key] = LlliteLayer(target.module, control, *sizes, 0.0, start_seed(0, key))
+    network = LlliteNetwork(layers, control)
+    try:
+        network.load(tensors, where)
+    except ModelFileError:
+        network.remove()
+        raise
     return network
+
+
+def is_steerable(target: LoraTarget) -> bool:
+    """Linear layers of the U-Net whose input is the picture's tokens; files for other layers are not known."""
+    is_linear = target.module.get_parameter("weight").dim() == 2
+    return target.part == UNET and is_linear and IN_TRANSFORMER in target.key and not target.key.endswith(SEES_TEXT)
+
+
+def shapes_by_layer(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, torch.Size]]:
+    """Layer -> what stands behind its name -> shape."""
+    found: dict[str, dict[str, torch.Size]] = {}
+    for name, tensor in tensors.items():
+        layer, _, part = name.partition(".")
+        found.setdefault(layer, {})[part] = tensor.shape
+    return found
 
 
 class LlliteNetwork(nn.Module):

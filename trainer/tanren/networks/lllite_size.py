@@ -20,6 +20,7 @@ GOING_DOWN = r"(input_blocks|down_blocks)[._](\d+)[._](?:attentions[._])?\d+"
 MIDDLE = r"middle_block[._]\d+|mid_block[._]attentions[._]\d+"
 LAYER = re.compile(rf"(?:^|[._])(?:{GOING_DOWN}|{MIDDLE})[._]{STEERED}(?:\.weight)?$")
 DEEPEST = 3
+DOWN, WIDE_STEP = "down.0.weight", 4
 # (depth, width, layers) of the full-size model.
 LAYERS_OF_SDXL = ((2, 640, 16), (3, 1280, 120))
 
@@ -39,6 +40,22 @@ def depth_of(name: str) -> int | None:
     if kind == "down_blocks":
         return min(number + 1, DEEPEST)
     return min(number // DEEPEST + 1, DEEPEST)
+
+
+def sizes_of(shapes: Shapes) -> tuple[int, int, int] | None:
+    """Depth, `--cond_emb_dim` and `--network_dim` of a layer by its tensors, as readers of files tell them.
+
+    Args:
+        shapes: of the layer's tensors, named without the layer.
+
+    Returns:
+        None for tensors of something else.
+    """
+    first, second, down = (shapes.get(name) for name in ("conditioning1.0.weight", "conditioning1.2.weight", DOWN))
+    if first is None or second is None or down is None or [len(first), len(second), len(down)] != [4, 4, 2]:
+        return None
+    depth = DEEPEST if "conditioning1.4.weight" in shapes else 2 if second[-1] == WIDE_STEP else 1
+    return depth, 2 * first[0], down[0]
 
 
 def conditioning_shapes(depth: int, channels: int) -> list[tuple[int, int, int]]:
