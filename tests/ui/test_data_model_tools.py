@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tanren.errors import BusyError
 from tanren.options.dataset_plan import DatasetPlan
 from tanren.picture_models import arguments
 from tanren.preparation.levels import understand
@@ -75,6 +76,22 @@ def test_every_flag_of_the_command_is_asked_for_in_the_tab(folder, name):
     known = {action.option_strings[0] for action in parser._actions if action.option_strings}
     known = {f"{flag} of tag" if (name, flag) == ("tag", "--threshold") else flag for flag in known}
     assert {flag for flag in known if flag != "-h"} - {word.partition("=")[0] for word in words} - NOT_ASKED == set()
+
+
+def test_a_training_keeps_its_memory_unless_the_device_is_named(folder):
+    def device(name, training, **given):
+        usual = {"model": "x/y", "out": "made", "class": "girl"}
+        values = checked_values(TOOLS[name], {**usual, **given})
+        plan = DatasetPlan(subsets=(), resolution_wh=(512, 512))
+        request = Request(understand(folder), (), values, plan, folder, python=Path("python"), is_training=training)
+        return next(word for word in TOOLS[name].prepare(request).words if word.startswith("--device"))
+
+    assert device("tag", False) == "--device=auto"
+    assert device("tag", True) == "--device=cpu"
+    assert device("tag", True, device="cuda") == "--device=cuda"
+    assert device("class", True, transparent=True) == "--device=auto"
+    with pytest.raises(BusyError, match="A training computes at this moment"):
+        device("class", True)
 
 
 def test_choices_are_those_of_the_models():

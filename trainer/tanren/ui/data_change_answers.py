@@ -1,4 +1,4 @@
-"""Changing pictures and captions from the page: one caption, tools over many files, undo and redo."""
+"""Changing pictures and captions from the page: one caption, and tools over many files."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from PIL import Image
 
-from ..errors import BusyError, DataError, UsageError
+from ..errors import DataError, UsageError
+from ..jobs.shelved import AT_WORK
 from ..preparation.caption_edit import caption_of
 from ..preparation.caption_files import encoded
 from ..preparation.caption_tables import table_bytes
 from ..preparation.facts import PictureFacts, caption_facts
 from ..preparation.journal import Journal
-from ..preparation.journal_log import FORGOTTEN, RUNNING, STOPPED, UNDONE, Operation
-from ..preparation.journal_room import RULE
 from . import data_told
 from .answers import Desk, problem
 from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
@@ -31,10 +31,11 @@ from .data_source_tools import table_of
 from .data_tool import Prepared, Request, Sampled, Tool, Tried, checked_values
 from .data_tools import all_groups, tool_named
 from .data_work import Trial, Work, Workbench
-from .words import Text, counted
+from .words import Text
 
 Body = Mapping[str, Any]
-MOST_SHOWN, MOST_OPERATIONS, SAMPLE_SIDE = 100, 100, 480
+JOBS_ASKED = 20
+MOST_SHOWN, SAMPLE_SIDE = 100, 480
 
 
 @lru_cache(maxsize=1)
@@ -68,7 +69,7 @@ def save_caption(desk: Desk, body: Body) -> dict[str, Any]:
     text = str(body.get("text") or "").replace("\r\n", "\n")
     caption = caption_of(found.level, Path(row.path), found.view.suffix or None, encoding=reading)
     before = caption.file.data if caption.file is not None else None
-    with _journal(desk).operation(f"caption of {row.name}", Path(row.folder)) as recorder:
+    with journal_of(desk).operation(f"caption of {row.name}", Path(row.folder)) as recorder:
         recorder.write(caption.target, encoded(text), expected=before)
     fresh = replace(row, caption=caption_facts(str(caption.target), row.caption.others))
     folders_of(desk.surroundings.data_dir).put(fresh)
@@ -129,12 +130,12 @@ def apply(desk: Desk, body: Body) -> dict[str, Any]:
     tool, prepared = _prepared(desk, body)
     if not prepared.count:
         raise UsageError(where=page_words(desk)(tool.title), what="Nothing would change.")
-    words, journal = page_words(desk), _journal(desk)
+    words, journal = page_words(desk), journal_of(desk)
     folder = opened(desk, body).folder
     workbench().begin(
         words(tool.title),
         lambda work: words(prepared.carry_out(journal, work)),
-        lambda: _changed(desk, folder),
+        lambda: note_change(desk, folder),
     )
     return work_state(desk, {})
 
@@ -192,53 +193,6 @@ def stop_work(desk: Desk, body: Body) -> dict[str, Any]:
     return {"ok": True}
 
 
-def history(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
-    """What was changed in a folder or beside it, where copies usually go; the newest first."""
-    found = opened(desk, query)
-    operations = _journal(desk).history(found.folder.parent)
-    last_done = max((one.number for one in operations if one.can_be_undone), default=0)
-    return {
-        "operations": [_operation_told(desk, one, found.folder) for one in reversed(operations[-MOST_OPERATIONS:])],
-        "can_undo": last_done > 0,
-        "can_redo": any(one.can_be_redone and one.number > last_done for one in operations),
-        "rule": page_words(desk)(RULE),
-    }
-
-
-def undo(desk: Desk, body: Body) -> dict[str, Any]:
-    """Bring back what was there before a change."""
-    return _revert(desk, body, "undo")
-
-
-def redo(desk: Desk, body: Body) -> dict[str, Any]:
-    """Make an undone change again."""
-    return _revert(desk, body, "redo")
-
-
-def forget(desk: Desk, body: Body) -> dict[str, Any]:
-    """Throw away what is kept of a change, which cannot be undone then."""
-    number = body.get("number")
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise UsageError(where="number", what="This is not a whole number.")
-    journal, found = _journal(desk), opened(desk, body)
-    if number not in {one.number for one in journal.history(found.folder.parent)}:
-        raise UsageError(where=str(number), what="There is no operation of this number.")
-    return {"bytes": journal.forget(number)}
-
-
-def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
-    if workbench().now.is_working:
-        raise BusyError(what="Something else is being done to pictures or captions.", fix="Wait for its end.")
-    found, number = opened(desk, body), body.get("number")
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
-        raise UsageError(where="number", what="This is not a whole number.")
-    journal = _journal(desk)
-    act = journal.undo if what == "undo" else journal.redo
-    outcome = act(number, folder=found.folder.parent, leave_changed=body.get("leave_changed") is True)
-    _changed(desk, found.folder)
-    return {"files": len(outcome.paths), "left": list(outcome.left)}
-
-
 def _prepared(desk: Desk, body: Body) -> tuple[Tool, Prepared]:
     tool, request = _requested(desk, body)
     return tool, tool.prepare(request)
@@ -260,36 +214,16 @@ def _requested(desk: Desk, body: Body) -> tuple[Tool, Request]:
         data=desk.surroundings.data_dir,
         roots=desk.surroundings.policy().roots,
         python=trainer_python(desk),
+        is_training=bool(tool.needs) and any(job.state in AT_WORK for job in islice(desk.shelf.all(), JOBS_ASKED)),
     )
     return tool, request
 
 
-def _operation_told(desk: Desk, operation: Operation, folder: Path) -> dict[str, Any]:
-    words = page_words(desk)
-    files = words(counted(operation.files, "{count} file", "{count} files"))
-    place = Path(operation.folder)
-    states = {
-        UNDONE: words("is undone"),
-        STOPPED: words("ended early"),
-        RUNNING: words("is being done"),
-        FORGOTTEN: words("can no longer be undone"),
-    }
-    return {
-        "number": operation.number,
-        "title": words.finished(operation.title),
-        "time": operation.time,
-        "files": files,
-        "place": "" if place == folder else place.name,
-        "state": states.get(operation.state, ""),
-        "is_undone": operation.state == UNDONE,
-        "can_undo": operation.can_be_undone,
-        "can_redo": operation.can_be_redone,
-    }
-
-
-def _journal(desk: Desk) -> Journal:
+def journal_of(desk: Desk) -> Journal:
+    """The journal of all changes."""
     return Journal(desk.surroundings.data_dir)
 
 
-def _changed(desk: Desk, folder: Path) -> None:
+def note_change(desk: Desk, folder: Path) -> None:
+    """Whoever shows a folder reads it again."""
     folders_of(desk.surroundings.data_dir).changed(folder)

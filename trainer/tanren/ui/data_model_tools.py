@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.listing import list_folder
-from ..errors import EnvironmentProblem, Problems, UsageError
+from ..errors import BusyError, EnvironmentProblem, Problems, UsageError
 from ..options.sampling import SAMPLERS
 from ..paths import PathPolicy, resolve_user_path
 from ..preparation.index import usual_suffix
@@ -42,13 +42,30 @@ def _run(name: str, flags: Callable[[Request], Words], *, of_folder: bool = True
         if of_folder and request.level.kind in (PARENT, DEEPER):
             words.append("--recursive")
         only_tells = bool(request.values["only_tells"])
-        words += [f"--device={request.values['device']}", *(["--dry-run"] if only_tells else [])]
+        words += [f"--device={_device(request, draws=not of_folder)}", *(["--dry-run"] if only_tells else [])]
         only = request.pictures if of_folder else None
         total = len(request.pictures) if of_folder else int(request.values["count"])
         out = new_folder(request, str(request.values["out"])) if "out" in request.values else None
         return PreparedRun(request.python, words, request.data, total, only, only_tells, out)
 
     return prepare
+
+
+def _device(request: Request, *, draws: bool) -> str:
+    """Where the model runs; it does not take memory from a training unless that is asked for.
+
+    Raises:
+        BusyError: drawing on the CPU would take hours.
+    """
+    chosen = str(request.values["device"])
+    if chosen != "auto" or not request.is_training or request.values.get("transparent"):
+        return chosen
+    if draws:
+        raise BusyError(
+            what="A training computes at this moment, and drawing would take memory from it.",
+            fix="Wait for its end, or choose the GPU or the CPU under More settings.",
+        )
+    return "cpu"
 
 
 def _model(request: Request) -> Words:
@@ -203,7 +220,7 @@ DEVICE = Field(
     "Where the model runs",
     CHOICE,
     "auto",
-    (("auto", "on the GPU where there is one"), ("cpu", "on the CPU"), ("cuda", "on the GPU")),
+    (("auto", "on the GPU where there is one and nothing trains"), ("cpu", "on the CPU"), ("cuda", "on the GPU")),
     is_more=True,
 )
 BATCH = Field("batch", "Pictures at once", NUMBER, 8, minimum=1, maximum=256, step=1, is_more=True)

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import control_answers, data_answers, data_change_answers
+from . import control_answers, data_answers, data_change_answers, data_history_answers
 from .answers import Desk
 from .data_needs import change, needs
 
@@ -52,7 +52,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("GET", "data/sample", _asked(data_change_answers.sample)),
     ("GET", "data/table", _table),
     ("GET", "data/work", _asked(data_change_answers.work_state)),
-    ("GET", "data/history", _asked(data_change_answers.history)),
+    ("GET", "data/history", _asked(data_history_answers.history)),
     ("GET", "data/needs", _asked(lambda desk, query: needs(desk))),
     ("POST", "data/needs", _sent(change)),
     ("POST", "data/caption", _sent(data_change_answers.save_caption)),
@@ -61,7 +61,7 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", "data/edges", _sent(control_answers.make_edges)),
     ("POST", "data/try", _sent(data_change_answers.try_tool)),
     ("POST", "data/work/stop", _sent(data_change_answers.stop_work)),
-    ("POST", "data/undo", _sent(data_change_answers.undo)),
-    ("POST", "data/forget", _sent(data_change_answers.forget)),
-    ("POST", "data/redo", _sent(data_change_answers.redo)),
+    ("POST", "data/undo", _sent(data_history_answers.undo)),
+    ("POST", "data/forget", _sent(data_history_answers.forget)),
+    ("POST", "data/redo", _sent(data_history_answers.redo)),
 )

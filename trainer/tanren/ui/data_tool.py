@@ -76,6 +76,7 @@ class Request:
         data: our data folder.
         roots: files outside of these must not be read or written; None: any.
         python: of the trainer's environment; None where that is not ready.
+        is_training: a training computes at this moment.
     """
 
     level: Level
@@ -87,6 +88,7 @@ class Request:
     encoding: str = AUTO
     roots: tuple[Path, ...] | None = None
     python: Path | None = None
+    is_training: bool = False
 
 
 class Prepared(Protocol):
