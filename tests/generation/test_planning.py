@@ -298,3 +298,86 @@ def test_a_pattern_has_to_fit_one_file(plan, tmp_path):
         plan("--prompt=a", f"--ckpt={tmp_path}/mod*")
     assert "2 files fit the pattern" in str(problem.value)
     assert "model 2.safetensors, model.safetensors" in str(problem.value)
+
+
+WITH_FILES = [
+    (("--ckpt=",), "--ckpt: The model was not named.\n  Add --ckpt=MODEL.safetensors."),
+    (("--ckpt={here}/none.safetensors",), "--ckpt: '{here}/none.safetensors' is not there."),
+    (("--ckpt={here}/none*",), "--ckpt: 0 files fit the pattern '{here}/none*'."),
+    (("--ckpt={here}/notes.txt",), "notes.txt is a text, not a model."),
+    (
+        ("--from_file={here}/empty.txt",),
+        "--from_file {here}/empty.txt: The file holds no prompts.\n  Write one a line.",
+    ),
+    (("--from_file={here}/none.txt",), "--from_file: '{here}/none.txt' is not there."),
+    (("--image_path={here}/nothing",), "--image_path: There are no pictures in {here}/nothing."),
+    (("--image_path={here}/none.png",), "--image_path: '{here}/none.png' is not there."),
+    (("--image_path={here}/a.png", "--mask_path={here}/none.png"), "--mask_path: '{here}/none.png' is not there."),
+    (("--network_weights={here}/none.pt",), "--network_weights: '{here}/none.pt' is not there."),
+    (
+        ("--network_weights={here}/a.safetensors", "--network_args", "a=1", "b=2"),
+        "--network_args: There are 2 for 1 networks.\n  Give one for each of --network_weights.",
+    ),
+    (
+        ("--network_weights={here}/a.safetensors", "--network_pre_calc", "--network_module=lycoris.kohya"),
+        "--network_pre_calc: It works with networks.lora only, not with lycoris.kohya.\n  Take --network_merge.",
+    ),
+    (
+        ("--network_weights={here}/a.safetensors", "--network_pre_calc", "--network_merge"),
+        "--network_pre_calc: It cannot go together with --network_merge: merged networks are in the weights already.",
+    ),
+    (
+        ("--network_weights={here}/a.safetensors", "--network_module=networks.dylora"),
+        "--network_module: networks.dylora belongs to sd-scripts and is not part of this trainer.",
+    ),
+    (
+        ("--control_net_lllite_models={here}/none.pt", "--guide_image_path={here}/a.png"),
+        "--control_net_lllite_models: '{here}/none.pt' is not there.",
+    ),
+    (
+        ("--control_net_lllite_models={here}/a.safetensors", "--guide_image_path={here}/none.png"),
+        "--guide_image_path: '{here}/none.png' is not there.",
+    ),
+    (
+        (
+            *("--control_net_lllite_models={here}/a.safetensors", "--guide_image_path={here}/a.png"),
+            *("--control_net_multipliers", "1", "2"),
+        ),
+        "--control_net_multipliers: There are 2 for 1 control networks.\n  Give one for each model.",
+    ),
+    (
+        (
+            *("--control_net_lllite_models={here}/a.safetensors", "--guide_image_path={here}/a.png"),
+            *("--control_net_ratios", "1", "2"),
+        ),
+        "--control_net_ratios: There are 2 for 1 control networks.\n  Give one for each model.",
+    ),
+    (
+        ("--highres_fix_disable_control_net",),
+        "--highres_fix_disable_control_net: It needs --highres_fix_scale: only with it are there two stages.",
+    ),
+    (
+        ("--use_original_file_name",),
+        "--use_original_file_name: It needs --image_path: the name is that of a picture of --image_path.",
+    ),
+    (
+        ("--use_original_file_name", "--sequential_file_name", "--image_path={here}/a.png"),
+        "--use_original_file_name: It cannot go together with --sequential_file_name: a picture has one name.",
+    ),
+    (("--vae={here}/a.png",), "a.png is a PNG picture, not a model."),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), WITH_FILES)
+def test_files_that_are_not_there_or_do_not_fit_are_told(plan, tmp_path, words, message):
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "notes.txt").write_text("no model", "utf-8")
+    (tmp_path / "empty.txt").write_text("# only a comment\n\n", "utf-8")
+    scene(tmp_path / "a.png", (0, 0, 0))
+    write_model(tmp_path / "a.safetensors")
+    prompt = [] if any(word.startswith("--from_file") for word in words) else ["--prompt=a"]
+
+    with pytest.raises(UserError) as problem:
+        plan(*prompt, *(word.format(here=tmp_path) for word in words))
+
+    assert message.format(here=tmp_path) in str(problem.value)
