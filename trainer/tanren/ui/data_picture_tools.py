@@ -19,6 +19,8 @@ from .data_tool import CHOICE, COLOUR, FLAG, FOLDER, NUMBER, SLIDER, Field, Grou
 
 Values = Mapping[str, Any]
 OTHER_COLOUR = "colour"
+# In the list of changes.
+TITLES = {CANNY: "edge pictures", BLUR: "blurred pictures", GREY: "grey pictures", LINES: "pictures as line art"}
 
 OUT = Field("out", "Folder for the copies", FOLDER, is_required=True, help="The pictures themselves stay as they are.")
 FORMAT = Field(
@@ -109,7 +111,7 @@ def _clean(request: Request) -> PreparedCopies:
 
 def _masks(request: Request) -> PreparedCopies:
     steps = replace(_transparency(request), as_mask=True, inverted=bool(request.values["invert"]))
-    prepared = _copies(request, "masks", steps, captions=False)
+    prepared = _copies(request, "mask pictures", steps, captions=False)
     if request.values["all"] or steps.masks is not None:
         return prepared
     # Most folders mix pictures with and without transparency; only the first have a mask in them.
@@ -151,7 +153,7 @@ def _control(kind: str, about: Callable[[Values], Conditioning]) -> Callable[[Re
         wanted, values = about(request.values), request.values
         change = alone(lambda image: conditioned(image, wanted))
         format_name, quality = str(values["format"]), int(values["quality"])
-        return copies_of(request, f"{kind} pictures", change, format_name, captions=False, quality=quality)
+        return copies_of(request, TITLES[kind], change, format_name, captions=False, quality=quality)
 
     return prepare
 
