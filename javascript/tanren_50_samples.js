@@ -177,12 +177,28 @@
     /** The same prompt and seed at the other strengths, and how strong each of them is. */
     showStrengths(prompt, step) {
       const strengths = [...prompt.strengths.keys()].sort((one, other) => one - other);
-      tanren.setText(this.strength, strengths.length > 1 ? strengthText(highest(prompt)) : "");
+      const alone = prompt.control ? t("what was drawn") : "";
+      tanren.setText(this.strength, strengths.length > 1 ? strengthText(highest(prompt)) : alone);
       const others = strengths.slice(0, -1).map((strength) => [strength, pictureAt(prompt, strength, step)]);
-      const key = JSON.stringify(others.map(([strength, sample]) => [strength, sample && sample.file]));
+      const key = JSON.stringify([prompt.control, others.map(([strength, sample]) => [strength, sample && sample.file])]);
       if (this.others.dataset.key === key) return;
       this.others.dataset.key = key;
-      this.others.replaceChildren(...others.map(([strength, sample]) => this.cell(strengthText(strength), sample)));
+      const cells = others.map(([strength, sample]) => this.cell(strengthText(strength), sample));
+      this.others.replaceChildren(...(prompt.control ? [this.controlCell(prompt.control)] : []), ...cells);
+    }
+
+    /** The control picture that a ControlNet-LLLite was shown, beside what came of it; gone when its file is. */
+    controlCell(path) {
+      const address = tanren.address("data/picture?" + new URLSearchParams({ path, side: 320 }).toString());
+      const cell = this.cell(t("control picture"), null);
+      const picture = el("img", {
+        class: "tn-picture tn-control",
+        alt: t("control picture"),
+        on: { load: () => picture.classList.toggle("tn-tiny", picture.naturalWidth < SMALL), error: () => cell.remove() },
+      });
+      cell.querySelector(".tn-frame").append(picture);
+      picture.src = address;
+      return cell;
     }
 
     cell(label, sample) {

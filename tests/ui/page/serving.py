@@ -197,6 +197,10 @@ def answer(request, world, path, query, body):
         request.send({"jobs": [world.summary(job) for job in world.jobs.values()], "deleted": len(world.trash)})
     elif parts[2] in ("trash", "cache"):
         answer_about_storage(request, world, parts[2:], body)
+    elif parts[2:] == ["data", "picture"] and query["path"] == ["/gone.png"]:
+        request.send({"problem": {"what": "It is not there."}}, status=404)
+    elif parts[2:] == ["data", "picture"]:
+        request.send(picture("control"), "image/png")
     elif parts[3] not in world.jobs:
         problem = {"code": 2, "where": parts[3], "what": "There is no such job.", "why": "", "fix": ""}
         request.send({"problem": problem}, status=404)

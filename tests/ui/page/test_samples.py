@@ -99,3 +99,22 @@ def test_several_strengths_stand_side_by_side_and_keep_what_was_drawn_once(page,
     page.keyboard.press("Home")
     expect(viewer.locator("img").first).to_have_attribute("src", re.compile("slider_0_x-1.png"))
     expect(viewer.locator(".tn-step")).to_have_text("before training")
+
+
+def test_a_control_picture_stands_beside_what_was_drawn_from_it(page, viewer, world):
+    (name, *_) = world.jobs
+    prompt = {"prompt": "a hat", "seed": 1, "index": 0, "epoch": 1, "control": "/pictures/線 (1)/a b.png"}
+    world.jobs[name]["samples"] = [{**prompt, "file": f"hat_{step}.png", "step": step} for step in (0, 10)]
+
+    labels = viewer.locator(".tn-at-strength .tn-strength")
+    expect(labels).to_have_text(["control picture", "what was drawn"])
+    address = viewer.locator(".tn-control").get_attribute("src")
+    assert address.endswith("data/picture?path=%2Fpictures%2F%E7%B7%9A+%281%29%2Fa+b.png&side=320")
+
+
+def test_a_control_picture_that_is_gone_leaves_no_frame(page, viewer, world):
+    (name, *_) = world.jobs
+    prompt = {"prompt": "a hat", "seed": 1, "index": 0, "epoch": 1, "control": "/gone.png"}
+    world.jobs[name]["samples"] = [{**prompt, "file": "hat.png", "step": 10}]
+
+    expect(viewer.locator(".tn-at-strength .tn-strength")).to_have_text(["what was drawn"])

@@ -96,6 +96,8 @@ def make_it_short(window):
     for field, value in (("train_batch_size", "4"), ("sample_every_n_steps", "6"), ("save_every_n_steps", "")):
         window.search(field)
         window.fill(field, value)
+    window.search("sample_at_first")
+    window.box("sample_at_first").uncheck()
     window.search("network_dim")
     expect(window.page.locator("#tanren-field-network_dim")).to_contain_text("Network width (dim)")
     expect(window.page.locator("#tanren-field-network_dim .tanren-flag-name")).to_have_text("network_dim")
@@ -114,7 +116,8 @@ def train(window):
 
 def see_samples(window, edges):
     pictures = window.job.locator(".tn-samples img")
-    expect(pictures).not_to_have_count(0)
+    expect(window.job.locator(".tn-samples .tn-strength")).to_have_text(["control picture", "what was drawn"])
+    expect(pictures).to_have_count(2)
     wait_until(lambda: pictures.evaluate_all("all => all.every(one => one.naturalWidth === 64)"), "them", window.page)
     (prompts,) = edges.parents[1].rglob("runs/*/prompts.txt")
     assert [line.partition(" --cn ")[2] for line in prompts.read_text("utf-8").splitlines()] == [

@@ -158,7 +158,9 @@ class Previews:
             return
         if strength == 0 and prompt.seed is not None:
             self._drawn_without.add(index)
-        at = {"strength": strength} if len(self.strengths) > 1 else {}
+        at: dict[str, object] = {"strength": strength} if len(self.strengths) > 1 else {}
+        if prompt.controlnet_image is not None:
+            at["control"] = prompt.controlnet_image
         self.report.tell(
             "sample", file=str(path), prompt=picture.prompt, seed=picture.seed, index=index, step=step, **at
         )

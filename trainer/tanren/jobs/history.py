@@ -83,7 +83,7 @@ class History:
         elif kind == "sample":
             step, index = _whole(event.get("step")), _whole(event.get("index"))
             epochs, at_step = self._epochs
-            strength = _number(event.get("strength"))
+            strength, control = _number(event.get("strength")), event.get("control")
             self._samples[index, step, 1.0 if strength is None else strength] = {
                 "path": str(event.get("file")),
                 "step": step,
@@ -93,6 +93,7 @@ class History:
                 "seed": event.get("seed"),
                 "index": index,
                 **({} if strength is None else {"strength": strength}),
+                **({"control": control} if isinstance(control, str) else {}),
             }
 
 
