@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, UsageError, UserError
 from ..jobs.shelved import AT_WORK
 from ..preparation.caption_edit import caption_of
 from ..preparation.caption_files import encoded
@@ -31,7 +31,7 @@ from .data_source_tools import table_of
 from .data_tool import Prepared, Request, Sampled, Tool, Tried, checked_values
 from .data_tools import all_groups, tool_named
 from .data_work import Trial, Work, Workbench
-from .words import Text
+from .words import Text, Words
 
 Body = Mapping[str, Any]
 JOBS_ASKED = 20
@@ -164,11 +164,19 @@ def work_state(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
         "done": work.done,
         "total": work.total,
         "said": work.said,
-        "notes": [words(note) if isinstance(note, Text) else words.finished(note) for note in work.notes],
+        "notes": [_note_told(note, words) for note in work.notes],
         "is_working": work.is_working,
         "problem": problem(work.problem, words.language)["problem"] if work.problem else None,
         "trial": _trial_told(work.trial) if work.trial and not work.is_working else None,
     }
+
+
+def _note_told(note: str | Text | UserError, words: Words) -> str:
+    if isinstance(note, UserError):
+        # How trainings pass over such a file is no advice here.
+        said = (f"{Path(note.where).name}:" if note.where else "", words.finished(note.what), words.finished(note.why))
+        return " ".join(filter(None, said))
+    return words(note) if isinstance(note, Text) else words.finished(note)
 
 
 def _trial_told(trial: Trial) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class _Heard:
         """The sentence, or what went wrong."""
         if self._result:
             if self._problem is not None:
-                self._work.notes.append(str(self._problem))
+                self._work.notes.append(self._problem)
             if self._only_tells:
                 return text("Nothing was written. {count} would be written.", count=self._result.get("written", 0))
             return text(
@@ -173,7 +173,7 @@ class _Heard:
         elif kind == "problem":
             said = {name: str(event.get(name) or "") for name in ("where", "what", "why", "fix")}
             if self._problem is not None:
-                self._work.notes.append(str(self._problem))
+                self._work.notes.append(self._problem)
             self._problem = UserError(**said)
         elif kind == "result":
             self._result = event

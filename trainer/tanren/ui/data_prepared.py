@@ -67,7 +67,7 @@ class PreparedCopies:
         )
         if outcome.there:
             work.notes.append(text("{count} were there already and were left alone.", count=len(outcome.there)))
-        work.notes += [str(problem) for problem in outcome.problems[:PROBLEMS_TOLD]]
+        work.notes += outcome.problems[:PROBLEMS_TOLD]
         made = counted(len(outcome.made), "{count} picture was made", "{count} pictures were made")
         return text("{made} in {folder}.", made=made, folder=str(self.out))
 

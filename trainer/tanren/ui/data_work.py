@@ -37,7 +37,7 @@ class Work:
         title: of the tool.
         done, total: how far it is; a total of 0 where nobody knows.
         said: a sentence about the outcome.
-        notes: further ones.
+        notes: further ones, and what is wrong with single files.
         problem: why it ended early.
         is_working: it still runs.
         trial: what it would do to one picture, when that was asked for.
@@ -47,7 +47,7 @@ class Work:
     done: int = 0
     total: int = 0
     said: str = ""
-    notes: list[str | Text] = field(default_factory=list)
+    notes: list[str | Text | UserError] = field(default_factory=list)
     problem: UserError | None = None
     is_working: bool = False
     is_stopped: bool = False
