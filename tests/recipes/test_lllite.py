@@ -396,3 +396,52 @@ def test_a_dataset_file_names_control_pictures_for_every_subset(model, tmp_path,
     said = capfd.readouterr().err
     assert "datasets[0].subsets[0]" in said and "Name the folder of the control pictures." in said
     assert "--dataset_config replaces --train_data_dir." in said
+
+
+def planned(
+    folder: Path, model: Path, data: Path, line: str, *, images: Path | None = None, twice: bool = False
+) -> int:
+    """The plan of a dataset file whose subset has one more line."""
+    head, subset = (
+        DATASET.replace("1024", "64").format(images=images or data / "pictures", controls=data / "controls"),
+        "",
+    )
+    if twice:
+        subset = head[head.index("    [[datasets.subsets]]") :]
+    (folder / "dataset.toml").write_text(f"{head}    {line}\n{subset}", "utf-8")
+    words = [f"--pretrained_model_name_or_path={model}", f"--dataset_config={folder / 'dataset.toml'}"]
+    return plan.main([COMMAND, *words, f"--output_dir={folder / 'out'}", "--cond_emb_dim=4", "--network_dim=4"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('class_tokens = "x"', "subsets[0].class_tokens: This key does not exist for pictures with control pictures."),
+        ("is_reg = true", "subsets[0].is_reg: This key does not exist for pictures with control pictures."),
+        ("alpha_mask = true", "subsets[0].alpha_mask: This key does not exist for pictures with control pictures."),
+        (
+            'metadata_file = "x.json"',
+            "subsets[0].metadata_file: This key does not exist for pictures with control pictures.",
+        ),
+        ("random_crop = true", "subsets[0]: random_crop cannot go together with control pictures."),
+    ],
+)
+def test_keys_of_other_subsets_are_refused(model, data, tmp_path, capsys, line, message):
+    assert planned(tmp_path, model, data, line) == 2
+    assert message in capsys.readouterr().out
+
+
+def test_a_pair_of_folders_is_used_once_and_says_so(model, data, tmp_path, capsys):
+    assert planned(tmp_path, model, data, "num_repeats = 2", twice=True) == 0
+    said = capsys.readouterr().out
+    assert "4 pictures × 2 repeats" in said and "per epoch: 8 training" in said
+    assert "datasets[0].subsets[1]: left out, the same pictures stand in" in said
+
+
+def test_pictures_without_captions_are_learned_with_empty_ones(model, tmp_path, capsys):
+    for number in range(2):
+        noise_picture(tmp_path / "pictures" / f"{number}.png", (64, 64))
+        noise_picture(tmp_path / "controls" / f"{number}.png", (64, 64))
+
+    assert planned(tmp_path, model, tmp_path, "") == 0
+    assert "2 of 2 pictures have no .txt file, their caption is empty: 0.png, 1.png." in capsys.readouterr().out
