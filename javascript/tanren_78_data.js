@@ -9,6 +9,7 @@
 
   const WHILE_READING = 600;
   const ELSE = 5000;
+  const RECENT_SHOWN = 8;
   let view = null;
 
   /** Fill the container of the tab; a second call for the same one changes nothing. */
@@ -75,7 +76,8 @@
       this.middle = el("div", { class: "tn-data-middle" }, this.tags.root, gallery);
       this.parts = el("div", { class: "tn-data-parts" }, this.overview.root, this.editor.root, this.middle, this.tools.root);
       tanren.setShown(this.parts, false);
-      this.root = el("div", { class: "tanren-sheet tn-data", id: "tanren-data-view" }, this.place, this.trouble, this.parts);
+      this.start = el("div", { class: "tn-data-start" });
+      this.root = el("div", { class: "tanren-sheet tn-data", id: "tanren-data-view" }, this.place, this.trouble, this.start, this.parts);
       this.container.replaceChildren(this.root);
       this.fillPlaces();
       const remembered = tanren.memory.get("data.folder");
@@ -108,6 +110,8 @@
       try {
         const { folders } = await tanren.ask("data/folders");
         this.places.replaceChildren(...folders.map((folder) => el("option", { value: folder })));
+        const press = (folder) => el("li", {}, tanren.button(folder, () => this.look(folder), { class: "tn-button tn-small" }));
+        this.start.replaceChildren(el("p", {}, t("Name a folder of pictures to see how training will understand it. Nothing is changed before you ask for it.")), ...(folders.length ? [el("h3", {}, t("Folders of pictures you used last")), el("ul", { class: "tn-data-recent" }, ...folders.slice(0, RECENT_SHOWN).map(press))] : []));
       } catch (error) {
         // The folder can be typed all the same.
       }
@@ -154,6 +158,7 @@
       this.folder = folder.trim();
       this.path.value = this.folder;
       tanren.memory.set("data.folder", this.folder || null);
+      tanren.setShown(this.start, !this.folder);
       this.version = -1;
       if (isOther) {
         this.filter = {};

@@ -50,6 +50,13 @@ def test_a_folder_goes_from_the_tab_into_the_train_form_and_back(line, browser, 
         page.wait_for_function(OPENED)
         expect(options.first).to_have_attribute("value", str(folder), timeout=PATIENCE)
         expect(options.nth(1)).to_have_attribute("value", str(inner))
+        # Whoever comes without a folder finds the last ones to press.
+        page.evaluate("sessionStorage.clear()")
+        page.reload()
+        page.wait_for_function(OPENED)
+        page.locator(".tn-data-recent button", has_text="3_sks girl").click()
+        expect(page.locator("#tanren-data-understood")).to_contain_text("as “sks girl”")
+        expect(page.locator(".tn-data-recent")).to_be_hidden()
 
 
 def test_what_a_tool_would_make_of_a_photograph_is_seen_and_follows_the_picture_that_is_open(browser, tmp_path):
