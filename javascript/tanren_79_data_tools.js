@@ -7,6 +7,7 @@
 
   tanren.data = tanren.data || {};
 
+  const FIRST_PAUSE = 60;
   const WHILE_WORKING = 500;
   const LIVE_PAUSE = 350;
 
@@ -75,7 +76,7 @@
     open(tool) {
       const isSame = this.tool && this.tool.tool.name === tool.name;
       this.buttons.querySelectorAll("[data-tool]").forEach((button) => tanren.setAttribute(button, "aria-pressed", String(!isSame && button.dataset.tool === tool.name)));
-      this.tool = isSame ? null : new ToolForm(tool, { question: () => this.question(), selected: () => this.selected(), onStarted: () => this.follow() });
+      this.tool = isSame ? null : new ToolForm(tool, { question: () => this.question(), selected: () => this.selected(), onStarted: () => this.follow(true) });
       this.form.replaceChildren(...(this.tool ? [this.tool.root] : []));
       if (this.tool) {
         this.tool.count(this.chosen());
@@ -83,11 +84,12 @@
       }
     }
 
-    /** Show the work under way until it has ended. */
-    async follow() {
+    /** Show the work under way until it has ended; small work has ended before the first question. */
+    async follow(hasStarted = false) {
       if (this.isFollowing) return;
       this.isFollowing = true;
-      let wasWorking = false;
+      let wasWorking = hasStarted;
+      let pause = FIRST_PAUSE;
       try {
         for (;;) {
           const state = await tanren.ask("data/work");
@@ -97,7 +99,8 @@
             break;
           }
           wasWorking = true;
-          await new Promise((resolve) => window.setTimeout(resolve, WHILE_WORKING));
+          await new Promise((resolve) => window.setTimeout(resolve, pause));
+          pause = Math.min(2 * pause, WHILE_WORKING);
         }
       } catch (error) {
         this.work.replaceChildren(tanren.problemCard(tanren.problemOf(error)));
