@@ -9,9 +9,9 @@ from generation.test_control import random_control
 pytestmark = pytest.mark.filterwarnings("ignore:__array")
 # Of 255 levels: batches and merged weights round differently.
 ROUNDING = 2
-THREE = ("--images_per_prompt=3", "--steps=3")
+THREE = ("--images_per_prompt=3", "--steps=2")
 COLORS = [(200, 30, 30), (20, 60, 220), (10, 120, 40)]
-TWO_STAGES = ("--W=128", "--H=128", "--highres_fix_scale=0.5", "--highres_fix_steps=3")
+TWO_STAGES = ("--W=128", "--H=128", "--highres_fix_scale=0.5", "--highres_fix_steps=2")
 
 
 @pytest.fixture(scope="module")
