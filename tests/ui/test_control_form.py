@@ -15,15 +15,18 @@ from tanren.errors import Problems, UserError
 from tanren.jobs.shelf import Shelf
 from tanren.paths import asset
 from tanren.ui.answers import Desk
+from tanren.ui.checking import check
 from tanren.ui.context import Context
 from tanren.ui.control_answers import make_edges
 from tanren.ui.data_change_answers import workbench
 from tanren.ui.guard import Guard
 from tanren.ui.host_standalone import Standalone
+from tanren.ui.presets import find
 from tanren.ui.settings_files import SHELL
 from tanren.ui.simple_view import OWN, fill_form, read_form
 from tanren.ui.train_form import BASE_MODEL, TrainForm
 from tanren.ui.trainings import CONTROL, GOAL, LORA, all_fields, renamed, training_of
+from tanren.vram import GIB, MIB
 
 COMMAND = "sdxl_train_control_net_lllite"
 QUICK, QUICK_CONTROL = "Quick try · CPU, no model needed", "Quick try of ControlNet-LLLite · CPU, no model needed"
@@ -299,6 +302,32 @@ def test_a_started_job_has_the_folders_and_its_prompts(form, ready, around):
     assert spec.command == COMMAND
     assert spec.options["conditioning_data_dir"] == ready["control_pictures"]
     assert (job.folder / "prompts.txt").read_text("utf-8").count(" --cn ") == 3
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Sixteen pairs of SDXL's size, and a model that counts as full-size."""
+    folder = tmp_path_factory.mktemp("large")
+    for name in ("pictures", "controls"):
+        (folder / name).mkdir()
+        for number in range(16):
+            Image.new("RGB", (1024, 1024)).save(folder / name / f"{number}.png")
+    (folder / "model.ckpt").write_bytes(b"PK\x03\x04" + bytes(100))
+    return folder
+
+
+@pytest.mark.parametrize(("gigabytes", "batch"), [(8, 2), (12, 4), (16, 8), (24, 16)])
+def test_the_preset_of_a_card_fits_its_memory(large, gigabytes, batch):
+    preset = find(large, f"built-in/lllite-{gigabytes}gb")
+    folders = {"train_data_dir": str(large / "pictures"), "conditioning_data_dir": str(large / "controls")}
+    named = {"pretrained_model_name_or_path": str(large / "model.ckpt"), "output_name": "x"}
+
+    found = check(COMMAND, {**preset.options, **folders, **named})
+
+    assert preset.options["train_batch_size"] == batch
+    assert training_of(COMMAND).preset_for(gigabytes * GIB - 300 * MIB) == preset.id
+    # What the driver and the desktop hold is not ours.
+    assert found.memory.need.upper <= (gigabytes - 1) * GIB
 
 
 @pytest.fixture
