@@ -156,7 +156,7 @@ def test_the_encoding_of_captions_can_be_named_where_a_guess_is_wrong(folder, ru
         "2 with a caption that cannot be read: 02.jpg, 03.webp"
         in run("scan", inner, "--quick", "--encoding", "ascii")[1]
     )
-    code, text, err = run("edit", inner, "--to-utf8", "--encoding", "CP949")
+    code, _, err = run("edit", inner, "--to-utf8", "--encoding", "CP949")
     assert (code, (inner / "03.txt").read_text("utf-8")) == (0, "까치"), err
     assert run("undo")[0] == 0
     assert (inner / "03.txt").read_bytes() == "까치".encode("cp949")
