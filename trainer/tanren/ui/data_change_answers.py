@@ -24,7 +24,7 @@ from ..preparation.journal import Journal
 from . import data_told
 from .answers import Desk, problem
 from .data_answers import chosen_rows, folders_of, known_row, opened, page_words
-from .data_choice import flags_of
+from .data_choice import FLAGS
 from .data_folder import DataFolder
 from .data_needs import trainer_python
 from .data_source_tools import table_of
@@ -107,12 +107,12 @@ def sample(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
 
 def _shown_on(rows: Sequence[PictureFacts], found: DataFolder, tool: Tool, wanted: str) -> Path | None:
     """The picture that is open, else the first that has what the tool is about, else the first of all."""
-    usable = [row for row in rows if not row.fault]
-    tests: list[Callable[[PictureFacts], bool]] = [lambda row: row.path == wanted]
+    tests: list[Callable[[PictureFacts], bool]] = [lambda row: row.path == wanted] if wanted else []
     if tool.shows:
-        tests.append(lambda row: tool.shows in flags_of(row, found))
+        has_it, in_groups = FLAGS[tool.shows], found.in_groups
+        tests.append(lambda row: has_it(row, found, in_groups))
     for test in (*tests, lambda row: True):
-        best = next((row for row in usable if test(row)), None)
+        best = next((row for row in rows if not row.fault and test(row)), None)
         if best is not None:
             return Path(best.path)
     return None
