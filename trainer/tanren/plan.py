@@ -92,8 +92,8 @@ def _overview() -> str:
         [
             f"usage: {PROGRAM} COMMAND --… [--json]",
             "",
-            "Says what a run would do, with all of its problems at once: pictures, captions, buckets, steps, files and room.",
-            "No model is loaded and nothing is written. Give the command line of the training as it is.",
+            "Says what a run would do, with all of its problems at once: pictures, captions, buckets, steps, files",
+            "and room. No model is loaded and nothing is written. Give the command line of the training as it is.",
             "",
             *commands,
             "",

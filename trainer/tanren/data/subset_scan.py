@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -151,7 +150,7 @@ def scan_subset(plan: DatasetPlan, index: int, fit: Callable[[Size], Fit], conte
             records,
             subset,
             must_match_size=plan.enable_bucket,
-            left_out=[os.path.basename(problem.where) for problem in bad],
+            left_out=[Path(problem.where).name for problem in bad],
             problems=problems,
             roots=context.roots,
         )

@@ -35,9 +35,7 @@ MAKE = (
     '<button type="button" class="tanren-remedy" data-edges="{out}" data-folder="{folder}">{label}</button>'
     '<p class="tanren-about">{about}</p>'
 )
-LOOK = (
-    '<button type="button" class="tanren-remedy" data-look="{folder}" data-open-tool="{tool}">{label}</button>'
-)
+LOOK = '<button type="button" class="tanren-remedy" data-look="{folder}" data-open-tool="{tool}">{label}</button>'
 
 
 def about_controls(
