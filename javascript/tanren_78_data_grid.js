@@ -13,6 +13,7 @@
   const AHEAD = 2;
   // Rows above and below what is seen, so that slow scrolling meets no empty cells.
   const SPARE_ROWS = 2;
+  const BORDER = 1;
 
   /**
    * @param {Object} settings
@@ -22,6 +23,11 @@
    * @param {(error: Error) => void} settings.onTrouble
    */
   tanren.data.makeGrid = (settings) => new Grid(settings);
+
+  function setHeight(element, name, pixels) {
+    const wanted = pixels === null ? "" : `${pixels}px`;
+    if (element.style[name] !== wanted) element.style[name] = wanted;
+  }
 
   class Grid {
     constructor({ ask, fill, onOpen, onTrouble }) {
@@ -168,8 +174,10 @@
     draw(fresh = null) {
       tanren.setShown(this.empty, this.isKnown && this.total === 0);
       const columns = this.columns();
-      const height = `${Math.ceil(this.total / columns) * CELL_HEIGHT}px`;
-      if (this.inner.style.height !== height) this.inner.style.height = height;
+      const height = Math.ceil(this.total / columns) * CELL_HEIGHT;
+      setHeight(this.inner, "height", height);
+      // Few pictures need no room for many.
+      setHeight(this.root, "maxHeight", this.isKnown ? Math.max(height, CELL_HEIGHT) + 2 * BORDER : null);
       const first = Math.max(0, Math.floor(this.root.scrollTop / CELL_HEIGHT) - SPARE_ROWS) * columns;
       const rows = Math.ceil(this.root.clientHeight / CELL_HEIGHT) + 2 * SPARE_ROWS + 1;
       const end = this.root.clientHeight ? Math.min(this.total, first + rows * columns) : 0;
