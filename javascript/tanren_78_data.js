@@ -185,7 +185,7 @@
         state = await this.ask("overview", isAnew ? { anew: "1" } : {});
       } catch (error) {
         if (!(error instanceof tanren.Refused)) throw error;
-        this.progress = null;
+        this.isSettled = true;
         this.show(error);
         tanren.setShown(this.parts, false);
         return;
@@ -197,11 +197,11 @@
 
     pause() {
       if (!this.folder || !tanren.isDrawn(this.container)) return null;
-      return this.progress && this.progress.phase !== "done" ? WHILE_READING : ELSE;
+      return this.isSettled ? ELSE : WHILE_READING;
     }
 
     take(state) {
-      this.progress = state.progress;
+      this.isSettled = state.is_settled;
       this.hasBoth = state.other_parts.length > 0;
       tanren.setShown(this.parts, true);
       this.overview.update(state, this.filter);

@@ -66,7 +66,7 @@ class Page:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             found = self.told("overview", **more)
-            if found["progress"]["phase"] == "done":
+            if found["progress"]["phase"] == "done" and found["is_settled"]:
                 return found
             time.sleep(0.05)
         raise AssertionError(found)
@@ -255,6 +255,16 @@ def test_a_preview_touches_nothing_and_the_tool_does_what_it_showed(page, folder
     assert page.do("find", old="sks girl", new="sks woman")["said"] == "10 captions were written."
     assert (folder / "01.txt").read_bytes() == b"sks woman, red hair, smile"
     assert not (folder / "11.txt").exists()
+
+
+def test_after_a_change_the_page_is_told_that_its_numbers_will_follow(page, folder):
+    before = page.whole()["version"]
+    page.do("add", tags="here")
+    assert not page.told("overview")["is_settled"]
+
+    after = page.whole()
+    assert after["version"] > before
+    assert page.row("01.png")["caption"].endswith(", here")
 
 
 def test_undo_and_redo_work_after_a_restart(opened, folder):

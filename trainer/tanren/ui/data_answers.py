@@ -62,6 +62,7 @@ def overview(desk: Desk, query: Query) -> dict[str, Any]:
         "folder": str(found.folder),
         "version": found.version,
         "progress": {"phase": found.progress.phase, "done": found.progress.done, "total": found.progress.total},
+        "is_settled": found.is_settled,
         "problem": problem(failed, words.language)["problem"] if failed else None,
         **data_told.overview_told(found, words),
     }

@@ -132,6 +132,11 @@ class DataFolder:
             self.refresh(at_once=True)
 
     @property
+    def is_settled(self) -> bool:
+        """False while rows or counts are still to change, also in the moment before the reading begins."""
+        return self._thread is None
+
+    @property
     def groups(self) -> list[list[str]]:
         """Paths of pictures that are the same or look alike."""
         return [*self.overview.duplicates, *self.overview.lookalikes]
