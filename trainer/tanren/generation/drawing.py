@@ -23,7 +23,8 @@ from ..options.generating_inputs import ControlOptions, HighresOptions
 from ..options.spec import Settings
 from .guidance import Guidance
 from .pixels import latents_of, load_mask, load_picture, pictures_of, resized
-from .request import Request, first_stage
+from .request import Request
+from .stages import first_stage
 from .texts import PromptEncoder, PromptStates
 
 

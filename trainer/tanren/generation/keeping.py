@@ -19,7 +19,8 @@ from ..formats.infotext import PROMPT_KEY, write_infotext
 from ..options.generating import DrawingModelOptions, OutputOptions
 from ..options.generating_inputs import HighresOptions
 from ..options.spec import Settings
-from .request import Request, first_stage
+from .request import Request
+from .stages import first_stage
 
 FIRST, SECOND = "0", "1"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +13,13 @@ from ..errors import Problems, UsageError
 from ..formats.prompt_language import PromptLine, read_prompt_line
 from ..formats.prompt_variants import expand
 from ..options.generating import DrawingOptions, PromptOptions
-from ..options.generating_inputs import DrawingNetworkOptions, FromPictureOptions, HighresOptions
+from ..options.generating_inputs import DrawingNetworkOptions, FromPictureOptions
 from ..options.spec import Settings
 from ..paths import check_created_name
 
 CELL = 8
-# Sides that nobody wrote, of pictures to begin with and of first stages, are cut to these, as in sd-scripts.
-START_STEP = STAGE_STEP = 32
+# Sides that nobody wrote, those of pictures to begin with, are cut to these, as in sd-scripts.
+START_STEP = 32
 USUAL_STRENGTH = 0.8
 REGIONS = " AND "
 OWN_SEED = re.compile(r" --d (\d+)", re.IGNORECASE)
@@ -251,42 +250,6 @@ class Planner:
             return asked.seeds[min(place, len(asked.seeds) - 1)]
         chosen = shared if shared is not None else predefined
         return self._rng.randint(0, SEED_LIMIT) if chosen is None else chosen
-
-
-def first_stage_size(size_wh: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Width and height of the first of two stages: a part of the second's, cut to multiples of 32, at least 64."""
-    width, height = (_part(side, scale) for side in size_wh)
-    return max(64, width - width % STAGE_STEP), max(64, height - height % STAGE_STEP)
-
-
-def first_stage(request: Request, options: HighresOptions) -> Request:
-    """The first of two stages as a picture of its own; SDXL is told sizes and crops of its scale.
-
-    Args:
-        request: of the whole picture.
-        options: with a scale.
-    """
-    scale = options.highres_fix_scale
-    assert scale is not None
-    small = first_stage_size(request.size_wh, scale)
-
-    def told(sides: tuple[int, int]) -> tuple[int, int]:
-        return small if sides == request.size_wh else (_part(sides[0], scale), _part(sides[1], scale))
-
-    strength = options.highres_fix_strength
-    return replace(
-        request,
-        size_wh=small,
-        original_wh=told(request.original_wh),
-        negative_original_wh=told(request.negative_original_wh),
-        crop_top_left=(_part(request.crop_top_left[0], scale), _part(request.crop_top_left[1], scale)),
-        steps=options.highres_fix_steps,
-        strength=request.strength if strength is None else strength,
-    )
-
-
-def _part(side: int, scale: float) -> int:
-    return math.floor(side * scale + 0.5)
 
 
 def default_multipliers(options: DrawingNetworkOptions) -> tuple[float, ...]:
