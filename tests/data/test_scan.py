@@ -639,6 +639,16 @@ def test_control_pictures_have_the_size_of_their_picture_or_without_buckets_its_
     assert [problem.what for problem in problems.errors] == ([message] if message else [])
 
 
+def test_the_same_folder_for_both_is_told(tmp_path):
+    picture(tmp_path / "pics" / "a.png")
+    (tmp_path / "controls").symlink_to(tmp_path / "pics")
+
+    _, problems = scanned(controlled(tmp_path))
+
+    assert problems.errors == []
+    assert f"{tmp_path / 'controls'}: the control pictures are the pictures themselves." in problems.warnings
+
+
 def test_a_control_picture_that_cannot_be_read_is_named(tmp_path):
     picture(tmp_path / "pics" / "a.png")
     (tmp_path / "controls").mkdir()

@@ -64,6 +64,8 @@ ASSEMBLED |= {f"Give each the {kind} of its picture, so that both are cropped al
 ASSEMBLED |= {
     *("The folder of pictures was not named.", "The folder of control pictures was not named."),
     "Add the control pictures, or move the pictures to another subset.",
+    "{folder}: the control pictures are the pictures themselves.",
+    "{folder}: the masks are the pictures themselves.",
     "{count} picture has no control picture of the same name: {names}.",
     "{count} pictures have no control picture of the same name: {names}.",
     "{count} control picture has no picture of the same name: {names}.",

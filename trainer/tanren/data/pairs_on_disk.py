@@ -59,6 +59,8 @@ def pair_up(
     """
     companion = COMPANIONS[subset.kind]
     folder = subset.conditioning_data_dir or ""
+    if os.path.realpath(folder) == os.path.realpath(subset.image_dir or ""):
+        problems.warn(f"{folder}: the {companion.many} are the pictures themselves.")
     listing = list_folder(folder, problems, roots)
     by_stem: dict[str, str] = {}
     for name in listing.pictures:
