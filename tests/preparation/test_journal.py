@@ -387,7 +387,7 @@ def test_undoing_what_is_forgotten_says_so_and_touches_nothing(tmp_path, journal
         assert (refusal.value.where, refusal.value.what, refusal.value.why) == (
             "first",
             "There is nothing to undo. What files were before this change is no longer kept.",
-            "What files were before is kept for 90 days and the last 200 changes, 5 GB at most.",
+            "Earlier contents of files are kept for 90 days and for the last 200 changes, 5 GB at most.",
         )
     assert (folder / "a.txt").read_bytes() == b"first"
     journal.redo()

@@ -21,7 +21,7 @@ from .journal_log import BEGUN, DONE, FORGOTTEN, KEPT, LOG, OPERATION, STOPPED, 
 
 KEPT_WHOLE, DAYS, MOST_BYTES, NAMED = 200, 90, 5 * 10**9, 1000
 DAY = 24 * 3600.0
-RULE = "What files were before is kept for 90 days and the last 200 changes, 5 GB at most."
+RULE = "Earlier contents of files are kept for 90 days and for the last 200 changes, 5 GB at most."
 
 
 @dataclass(frozen=True)
