@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from micro.controls import Outlined, outlined, overlap, write_pairs
-from micro_pictures import loaded, sampling_module
-from safetensors.torch import load_file
-from tanren.data.latent_cache import to_float
+from micro.controls import Outlined, outlined, write_pairs
+from micro.steering import Steered, overlaps, sheet
 from tanren.entry import main
-from tanren.families import sdxl
-from tanren.families.layers import unet_layers
 from tanren.micro.world import SHAPES
 from tanren.models.micro import micro_sdxl_path
-from tanren.networks import lllite
-from tanren.options.lllite import LlliteOptions
+from tanren.networks.lllite import LlliteNetwork
 
 KNOWN, UNKNOWN = SHAPES, ("ring", "moon")
-SIZES = LlliteOptions(cond_emb_dim=32, network_dim=64)
-BATCH = 32
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Overlaps of what is drawn with the control's shape, one each."""
-
-    without: np.ndarray
-    steered: np.ndarray
-    mirrored: np.ndarray
 
 
 @pytest.fixture
@@ -46,44 +30,13 @@ def learn(tmp_path, monkeypatch):
             *(f"--train_data_dir={tmp_path / 'pictures'}", f"--conditioning_data_dir={tmp_path / 'controls'}"),
             *("--caption_extension=.txt", "--resolution=64", "--cond_emb_dim=32", "--network_dim=64"),
             *("--cache_latents", "--cache_text_encoder_outputs", "--max_data_loader_n_workers=0"),
-            *("--learning_rate=4e-3", "--train_batch_size=32", f"--output_dir={tmp_path}"),
-            *(
-                "--lr_scheduler=cosine",
-                "--lr_warmup_steps=20",
-                "--optimizer_args",
-                "weight_decay=0.0",
-                "betas=0.95,0.999",
-            ),
+            *("--lr_scheduler=cosine", "--lr_warmup_steps=20", f"--output_dir={tmp_path}"),
+            *("--optimizer_args", "weight_decay=0.0", "betas=0.95,0.999"),
         ]
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         assert main("sdxl_train_control_net_lllite", [*common, *words]) == 0
-        torch.set_num_threads(threads)
         return tmp_path / f"{words[-1].removeprefix('--output_name=')}.safetensors"
 
     return train
-
-
-def draw(file: Path, controls: Sequence[Outlined], *, mirrors: bool) -> Drawn:
-    """The same prompts and seeds without control, with it, and with it mirrored."""
-    micro = loaded("sdxl")
-    network = lllite.attach(list(unet_layers(micro.unet, sdxl.unet_path, sdxl.block_index)), SIZES, 0)
-    network.load(load_file(file), str(file))
-    network.eval()
-    generate = sampling_module().generate
-    found: dict[str, list[float]] = {"without": [], "steered": [], "mirrored": []}
-    for start in range(0, len(controls), BATCH):
-        some = controls[start : start + BATCH]
-        pictures = torch.stack([to_float(one.outline) for one in some])
-        shown = {"without": None, "steered": pictures, "mirrored": pictures.flip(3) if mirrors else None}
-        for name, control in shown.items():
-            if name != "mirrored" or mirrors:
-                network.show(control)
-                drawn = generate(micro, [one.asked for one in some], seed=100 + start)
-                found[name] += [
-                    overlap(picture, one, mirrored=name == "mirrored") for picture, one in zip(drawn, some, strict=True)
-                ]
-    return Drawn(*(np.array(found[name]) for name in ("without", "steered", "mirrored")))
 
 
 def fresh(shapes: Sequence[str], count: int, seed: int) -> list[Outlined]:
@@ -92,24 +45,74 @@ def fresh(shapes: Sequence[str], count: int, seed: int) -> list[Outlined]:
 
 
 # Where a shape is and which one is decided while there is much noise; large batches, because each step says little.
-# The second run goes on from the first one's file, with a new cosine.
-FIRST = ("--min_timestep=700", "--max_timestep=950", "--max_train_steps=450", "--seed=1")
-SECOND = ("--min_timestep=750", "--max_timestep=960", "--max_train_steps=380", "--seed=2")
+EARLY = ("--min_timestep=800", "--max_timestep=1000")
+
+
+# The second run goes on from the first one's file at a lower rate: the first one's is as high as it can be.
+FIRST = (*EARLY, "--learning_rate=5e-3", "--train_batch_size=64", "--max_train_steps=620", "--seed=1")
+SECOND = (
+    *("--min_timestep=780", "--max_timestep=1000", "--learning_rate=2.5e-3"),
+    *("--train_batch_size=64", "--max_train_steps=340", "--seed=2"),
+)
+STRENGTH = 1.7
 
 
 @pytest.mark.proof
 def test_the_drawn_shape_follows_the_control_picture(learn, tmp_path):
-    write_pairs(tmp_path, KNOWN, 1200, seed=1)
+    write_pairs(tmp_path, KNOWN, 2400, seed=1)
+    began = time.process_time()
     first = learn(*FIRST, "--output_name=first")
     file = learn(*SECOND, f"--network_weights={first}", "--output_name=second")
+    trained = time.process_time() - began
+    known, unknown = fresh(KNOWN, 102, seed=71), fresh(UNKNOWN, 64, seed=72)
 
-    known = draw(file, fresh(KNOWN, 102, seed=71), mirrors=True)
-    unknown = draw(file, fresh(UNKNOWN, 32, seed=72), mirrors=False)
+    steered = Steered(file, STRENGTH)
+    pictures = {
+        "without": steered.drawn(known, 100, steer=False),
+        "with": steered.drawn(known, 100, steer=True),
+        "mirrored": steered.drawn(known, 100, steer=True, mirrored=True),
+    }
+    sheet(known[:12], *pictures.values()).save(tmp_path / "sheet.png")
+    without, followed, other_way = (
+        overlaps(drawn, known, mirrored=name == "mirrored").mean() for name, drawn in pictures.items()
+    )
+    straight = overlaps(pictures["mirrored"], known).mean()
+    new = [overlaps(steered.drawn(unknown, 100, steer=steer), unknown).mean() for steer in (False, True)]
 
-    print(f"\nknown shapes: overlap without control {known.without.mean():.3f}, with it {known.steered.mean():.3f}, ")
-    print(f"mirrored with the mirrored control {known.mirrored.mean():.3f}")
-    print(f"unknown shapes: without {unknown.without.mean():.3f}, with it {unknown.steered.mean():.3f}")
-    assert known.steered.mean() >= known.without.mean() + 0.12
-    # The control mirrored: what is drawn overlaps with the mirrored shape as it did with the shape.
-    assert known.mirrored.mean() >= known.steered.mean() - 0.05
-    assert unknown.steered.mean() > unknown.without.mean() + 0.02
+    print(f"\n{trained:.0f} CPU seconds of training, {time.process_time() - began:.0f} in all; {tmp_path}/sheet.png")
+    print(f"known shapes: overlap without control {without:.3f}, with it {followed:.3f}")
+    print(f"with the mirrored control: with the mirrored shape {other_way:.3f}, with the shape itself {straight:.3f}")
+    print(f"unknown shapes: without {new[0]:.3f}, with it {new[1]:.3f}")
+    assert followed >= 0.6 and followed >= without + 0.2
+    assert other_way >= 0.6 and other_way > straight + 0.05
+    assert new[1] > new[0] + 0.05
+
+
+SHORT = (*EARLY, "--learning_rate=5e-3", "--train_batch_size=16", "--max_train_steps=100", "--seed=1")
+
+
+def test_noise_is_predicted_better_with_a_pictures_own_outline_than_with_another_ones(learn, tmp_path):
+    write_pairs(tmp_path, KNOWN, 384, seed=1)
+    file = learn(*SHORT, "--output_name=control")
+    shown = fresh(KNOWN, 192, seed=71)
+    others = shown[1:] + shown[:1]
+
+    steered = Steered(file)
+    learned = steered.better(shown, others, timestep=850)
+    forget(steered.network)
+    forgotten = steered.better(shown, others, timestep=850)
+
+    print(
+        f"\nbetter with its own outline: {learned:.3f}, and of a network that has forgotten everything {forgotten:.3f}"
+    )
+    # By chance it is one half, and for 192 pictures in one of a thousand cases more than 0.61.
+    assert learned >= 0.63
+    assert forgotten <= 0.61
+
+
+def forget(network: LlliteNetwork) -> None:
+    """Mix up the outputs of each layer: all numbers stay, and what was learned is gone."""
+    with torch.no_grad():
+        for number, parameter in enumerate(network.parameters()):
+            mixed = torch.randperm(len(parameter), generator=torch.Generator().manual_seed(number))
+            parameter.copy_(parameter[mixed])

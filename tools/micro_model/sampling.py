@@ -146,10 +146,12 @@ def generate(
     steps: int = 20,
     guidance: float = 4.0,
     sizes: Sequence[int] | None = None,
+    eta: float = 0.0,
 ) -> list[Pixels]:
     """One picture per prompt by DDIM with classifier-free guidance; the empty caption is the negative.
 
     Args:
+        eta: share of new noise at each step; 0 adds none, 1 as much as DDPM does.
         sizes: what SDXL is told; not given: a whole picture from a large enough original.
     """
     width, height = size_wh
@@ -166,6 +168,6 @@ def generate(
             both = model.unet(torch.cat([latents, latents]), timestep, **conditions).sample
             with_text, without_text = both.chunk(2)
             noise = without_text + guidance * (with_text - without_text)
-            latents = scheduler.step(noise, timestep, latents).prev_sample
+            latents = scheduler.step(noise, timestep, latents, eta=eta, generator=generator).prev_sample
         pictures += to_pictures(model.vae.decode(latents / model.vae.config.scaling_factor).sample)
     return pictures
