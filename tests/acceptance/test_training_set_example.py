@@ -116,7 +116,7 @@ def test_what_is_drawn_with_the_examples_network_lies_where_the_edges_are(run_al
     free, steered = (float(np.mean(overlaps[folder])) for folder in ("free", "steered"))
 
     print(f"\noverlap with the guide's shape: without the network {free:.3f}, with it {steered:.3f}")
-    assert steered >= free + 0.04
+    assert steered >= free + 0.08
 
 
 def drawn(path: Path, ground: object) -> np.ndarray:
