@@ -33,7 +33,13 @@ def learn(tmp_path, monkeypatch):
             *("--lr_scheduler=cosine", "--lr_warmup_steps=20", f"--output_dir={tmp_path}"),
             *("--optimizer_args", "weight_decay=0.0", "betas=0.95,0.999"),
         ]
-        assert main("sdxl_train_control_net_lllite", [*common, *words]) == 0
+        # More threads add in another order, and two runs would not be the same.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            assert main("sdxl_train_control_net_lllite", [*common, *words]) == 0
+        finally:
+            torch.set_num_threads(threads)
         return tmp_path / f"{words[-1].removeprefix('--output_name=')}.safetensors"
 
     return train
@@ -48,11 +54,10 @@ def fresh(shapes: Sequence[str], count: int, seed: int) -> list[Outlined]:
 EARLY = ("--min_timestep=800", "--max_timestep=1000")
 
 
-# The second run goes on from the first one's file at a lower rate: the first one's is as high as it can be.
-FIRST = (*EARLY, "--learning_rate=5e-3", "--train_batch_size=64", "--max_train_steps=620", "--seed=1")
-SECOND = (
-    *("--min_timestep=780", "--max_timestep=1000", "--learning_rate=2.5e-3"),
-    *("--train_batch_size=64", "--max_train_steps=340", "--seed=2"),
+# At a higher rate the loss jumps up now and then, and comes down only in part.
+LONG = (
+    *("--min_timestep=790", "--max_timestep=1000", "--learning_rate=3.5e-3"),
+    *("--train_batch_size=64", "--max_train_steps=520", "--seed=1"),
 )
 STRENGTH = 1.7
 
@@ -61,8 +66,7 @@ STRENGTH = 1.7
 def test_the_drawn_shape_follows_the_control_picture(learn, tmp_path):
     write_pairs(tmp_path, KNOWN, 2400, seed=1)
     began = time.process_time()
-    first = learn(*FIRST, "--output_name=first")
-    file = learn(*SECOND, f"--network_weights={first}", "--output_name=second")
+    file = learn(*LONG, "--output_name=control")
     trained = time.process_time() - began
     known, unknown = fresh(KNOWN, 102, seed=71), fresh(UNKNOWN, 64, seed=72)
 
