@@ -102,5 +102,18 @@ def test_texts_are_told_apart_by_how_common_their_characters_are(encoding, texts
         assert likely_encoding(text.encode(encoding)) == encoding, text
 
 
+@pytest.mark.parametrize(
+    ("encoding", "texts"),
+    [
+        ("cp1252", ["girl · hat", "50×50 grid", "½ body", "¼ view", "¾ view", "© artist", "©2024", "Name® doll"]),
+        ("cp1252", ["20 °C", "£5", "¥500", "§", "«chat»", "± 5", "5 µm", "¡hola!", "¿por qué?"]),
+        ("cp932", ["ﾃｽﾄ", "ｱﾆﾒ", "ﾈｺ, ﾘﾎﾞﾝ", "ﾒｶﾞﾈ", "ﾎﾟﾆｰﾃｰﾙ"]),
+    ],
+)
+def test_a_lone_western_sign_is_no_half_width_katakana_and_a_word_of_these_is_japanese(encoding, texts):
+    for text in texts:
+        assert likely_encoding(text.encode(encoding)) == encoding, text
+
+
 def test_bytes_that_are_no_text_have_no_likely_encoding():
     assert likely_encoding(bytes(range(128, 160))) is None

@@ -15,6 +15,9 @@ SAMPLE_BYTES = 8000
 FREQUENT, USUAL, RARE = 1.0, 0.6, 0.0
 # Accented letters stand alone among plain ones; rows of them are another encoding read as this one.
 IN_A_ROW = 0.25
+# Their bytes are also signs of the West and halves of Chinese and Korean characters: they speak less than one such sign
+# alone or a usual character, and more than a row of Western letters.
+HALF_WIDTH_KATAKANA = 0.4
 
 JAPANESE = (
     "、。・ー「」　日一人大年本中長出三時行見月分後前生五間上東四今金九入学高円子外八六下来気小七山話女北午百書先名川"
@@ -36,7 +39,7 @@ KOREAN = (
     "머눈녀년남색빨강파란노랑검흰얀긴짧옷치마모웃미얼굴손발배경앉선안귀꼬슴입코드레셔츠양말신본단교복실외내밤낮바하늘풍분홍초록"
     "갈진회빛금은백적청황고양이강쥐새꽃나무물비눈물음표정무릎팔다허몸쪽정앞뒤옆위아래작큰많예쁜귀여운"
 )
-WESTERN = "éèêëàâäáãåçïîíìôöóõøùûüúñßœæÉÈÀÄÖÜÑÇ’‘“”–—…€°«»"
+WESTERN = "éèêëàâäáãåçïîíìôöóõøùûüúñßœæÉÈÀÄÖÜÑÇ’‘“”–—…€°«»©®·×½¼¾§£¥±µ¡¿"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class _Script:
         data = character.encode(self.encoding, "ignore")
         if self.encoding == "cp932" and "\u3041" <= character <= "\u30fc":
             return FREQUENT
+        if self.encoding == "cp932" and "\uff66" <= character <= "\uff9f":
+            return HALF_WIDTH_KATAKANA
         return USUAL if len(data) == 2 and data[0] in self.first_level and self._is_regular(data) else RARE
 
     def _is_regular(self, data: bytes) -> bool:
