@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tanren.errors import BusyError
+from tanren.errors import BusyError, UserError
 from tanren.options.dataset_plan import DatasetPlan
 from tanren.picture_models import arguments
 from tanren.preparation.levels import understand
-from tanren.ui.data_model_run import _Heard
+from tanren.ui.data_model_run import PreparedRun, _Heard
 from tanren.ui.data_model_tools import groups
 from tanren.ui.data_tool import CHOICE, FLAG, LINES, TEXT, Request, checked_values
 from tanren.ui.data_work import Work
@@ -112,7 +113,7 @@ def test_choices_are_those_of_the_models():
 
 def test_a_run_that_only_tells_says_for_each_picture_what_it_would_write(tmp_path):
     work = Work()
-    heard = _Heard(work, tmp_path / "stop", only_tells=True)
+    heard = _Heard(work, tmp_path / "stop", only_tells=True, tell=work.notes.append)
     events = [
         {"kind": "picture", "file": "/pictures/01.png", "changed": True, "text": "1girl, hat"},
         {"kind": "result", "written": 1, "unchanged": 0, "failed": 0},
@@ -121,6 +122,41 @@ def test_a_run_that_only_tells_says_for_each_picture_what_it_would_write(tmp_pat
 
     assert str(heard.outcome(0, io.BytesIO())) == "Nothing was written. 1 would be written."
     assert work.notes == ["01.png: 1girl, hat"]
+
+
+LOOKED_AT = {"kind": "picture", "file": "/pictures/01.png", "changed": True, "text": "1girl, hat"}
+ON_THE_CPU = {"kind": "warning", "text": "onnxruntime could not use the GPU; the model runs on the CPU."}
+
+
+def trial_of(tmp_path, *events, is_stopped=False):
+    """Work and sentence of a trial whose process tells these events."""
+    lines = "\n".join(map(json.dumps, events))
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\nprint({lines!r})\n", "utf-8")
+    program.chmod(0o755)
+    work = Work(is_stopped=is_stopped)
+    run = PreparedRun(program, ["tag", "--mode=fill"], tmp_path / "data", total=1)
+    return work, str(run.try_on(Path("/pictures/01.png"), work))
+
+
+def test_a_trial_shows_what_the_model_says_and_notes_stand_apart(tmp_path):
+    result = {"kind": "result", "written": 1, "unchanged": 0, "failed": 0}
+    work, said = trial_of(tmp_path, ON_THE_CPU, LOOKED_AT, result)
+
+    assert said == "This is what would be made of 01.png. Nothing was written."
+    assert work.trial is not None and work.trial.texts == ("01.png: 1girl, hat",)
+    assert work.notes == ["onnxruntime could not use the GPU; the model runs on the CPU."]
+
+
+def test_a_trial_that_was_stopped_or_saw_nothing_says_so_and_shows_none(tmp_path):
+    work, said = trial_of(tmp_path, ON_THE_CPU, {"kind": "ended", "code": 3, "reason": ""}, is_stopped=True)
+    assert (said, work.trial) == ("It was stopped; what was written so far stays.", None)
+
+    problem = {"kind": "problem", "where": "/pictures/01.png", "what": "The picture cannot be read.", "why": "It ends."}
+    work, said = trial_of(tmp_path, problem, {"kind": "result", "written": 0, "unchanged": 0, "failed": 1})
+    assert (said, work.trial) == ("Nothing was written. 0 would be written.", None)
+    (note,) = work.notes
+    assert isinstance(note, UserError) and note.what == "The picture cannot be read."
 
 
 def test_faces_need_a_model_or_boxes(folder):

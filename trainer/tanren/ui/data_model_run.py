@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,7 @@ from .words import Text, text
 MODULE = "tanren.picture_models"
 PICTURES_TOLD, PICTURES_TRIED = 100, 4
 Words = list[str]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class PreparedRun:
     def try_on(self, picture: Path, work: Work) -> Text:
         """Let the model look at one picture and put what it makes into `work.trial`; no file of the user is touched.
 
+        Without a trial, when it was stopped or the picture was passed over, the sentence and the notes say so.
+
         Raises:
             UserError: as for the whole run.
         """
@@ -77,11 +80,12 @@ class PreparedRun:
                 words[words.index(str(self.out))] = str(out)
                 words = [word for word in words if word != "--dry-run"]
             run = replace(self, words=words, only=[picture], data=Path(folder) / "data", only_tells=self.out is None)
-            run._run(work, Path(folder))
+            told: list[str] = []
+            said = run._run(work, Path(folder), told.append)
+            if work.is_stopped or not told:
+                return said
             made = [path.read_bytes() for path in sorted(out.rglob("*.png"))[:PICTURES_TRIED]]
-            texts = [str(note) for note in work.notes]
-            work.trial = Trial(picture, tuple(made), tuple(texts) if self.out is None else ())
-            work.notes = [] if self.out is None else work.notes
+            work.trial = Trial(picture, tuple(made), tuple(told) if self.out is None else ())
         return text("This is what would be made of {name}. Nothing was written.", name=picture.name)
 
     def carry_out(self, journal: Journal, work: Work) -> Text:
@@ -92,9 +96,9 @@ class PreparedRun:
             EnvironmentProblem: it could not be started, or ended without a word.
         """
         with tempfile.TemporaryDirectory(prefix="tanren-models-") as folder:
-            return self._run(work, Path(folder))
+            return self._run(work, Path(folder), work.notes.append if self.only_tells else None)
 
-    def _run(self, work: Work, place: Path) -> Text:
+    def _run(self, work: Work, place: Path, tell: Tell | None) -> Text:
         stop_file, listed = place / "stop", place / "only.json"
         command = [str(self.python), "-m", MODULE, *self.words, "--events", f"--stop-file={stop_file}"]
         if self.only is not None:
@@ -112,17 +116,24 @@ class PreparedRun:
                     where=str(self.python), what="The trainer's Python could not be started.", why=str(error)
                 ) from error
             with process:
-                heard = _Heard(work, stop_file, self.only_tells)
+                heard = _Heard(work, stop_file, self.only_tells, tell)
                 assert process.stdout is not None
                 heard.follow(process.stdout)
             return heard.outcome(process.returncode, errors)
 
 
 class _Heard:
-    """What the process told."""
+    """What the process told.
 
-    def __init__(self, work: Work, stop_file: Path, only_tells: bool) -> None:
-        self._work, self._stop_file, self._only_tells = work, stop_file, only_tells
+    Args:
+        work: gets its progress, its notes and what is wrong with single files.
+        stop_file: what asks the process to stop.
+        only_tells: it writes nothing.
+        tell: gets a line for each of the first pictures; None: nobody wants them.
+    """
+
+    def __init__(self, work: Work, stop_file: Path, only_tells: bool, tell: Tell | None = None) -> None:
+        self._work, self._stop_file, self._only_tells, self._tell = work, stop_file, only_tells, tell
         self._told = 0
         self._problem: UserError | None = None
         self._result: Mapping[str, Any] = {}
@@ -165,9 +176,9 @@ class _Heard:
         kind = event.get("kind")
         if kind == "phase":
             self._work.progress(int(event.get("done") or 0), int(event.get("total") or 0))
-        elif kind == "picture" and self._only_tells and self._told < PICTURES_TOLD:
+        elif kind == "picture" and self._tell is not None and self._told < PICTURES_TOLD:
             self._told += 1
-            self._work.notes.append(f"{Path(str(event.get('file', ''))).name}: {event.get('text', '')}")
+            self._tell(f"{Path(str(event.get('file', ''))).name}: {event.get('text', '')}")
         elif kind in ("warning", "note"):
             self._work.notes.append(str(event.get("text", "")))
         elif kind == "problem":
