@@ -6,7 +6,9 @@ import base64
 import importlib.util
 import io
 import json
+import threading
 import time
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
@@ -20,7 +22,7 @@ from starlette.testclient import TestClient
 from story_folder import story_folder, tree_bytes
 from tanren.formats.toml_file import parse_toml
 from tanren.jobs.shelf import Shelf
-from tanren.ui import data_change_answers, routes
+from tanren.ui import data_change_answers, data_folder, routes
 from tanren.ui.access import Access
 from tanren.ui.answers import Desk
 from tanren.ui.data_answers import folders_of
@@ -94,9 +96,9 @@ def opened(tmp_path, folder, monkeypatch):
     bench = Workbench()
     monkeypatch.setattr(data_change_answers, "workbench", lambda: bench)
 
-    def open_page(access=None, data="data", setup=None):
+    def open_page(access=None, data="data", setup=None, allowed=()):
         folders_of.cache_clear()
-        around = Standalone(tmp_path / data)
+        around = Standalone(tmp_path / data, allowed=allowed)
         desk = Desk(around, Shelf(around.data_dir), Guard(access or around.access), setup=setup)
         app = Starlette()
         routes.install(app, desk, StaticFiles({}))
@@ -257,14 +259,39 @@ def test_a_preview_touches_nothing_and_the_tool_does_what_it_showed(page, folder
     assert not (folder / "11.txt").exists()
 
 
-def test_after_a_change_the_page_is_told_that_its_numbers_will_follow(page, folder):
-    before = page.whole()["version"]
+def test_after_a_change_the_page_is_told_that_its_numbers_will_follow(page, folder, monkeypatch):
+    before, may_read = page.whole()["version"], threading.Event()
+    monkeypatch.setattr(data_folder, "time", SimpleNamespace(sleep=lambda seconds: may_read.wait(PATIENCE)))
     page.do("add", tags="here")
     assert not page.told("overview")["is_settled"]
 
-    after = page.whole()
-    assert after["version"] > before
+    may_read.set()
+    assert page.whole()["version"] > before
     assert page.row("01.png")["caption"].endswith(", here")
+
+
+def test_a_page_that_may_look_into_one_folder_knows_nothing_of_changes_beside_it(opened, folder, tmp_path):
+    everywhere = opened()
+    beside = folder.parent / "secret"
+    beside.mkdir()
+    Image.new("RGB", (64, 64)).save(beside / "private.png")
+    other_page = Page(everywhere.client, beside)
+    for page, tool, values in ((other_page, "same", {"text": "private"}), (everywhere, "add", {"tags": "here"})):
+        page.whole()
+        page.do(tool, **values)
+    numbers = {one["title"]: one["number"] for one in everywhere.told("history")["operations"]}
+    assert len(numbers) == 2
+
+    here = opened(allowed=[folder])
+    assert [one["number"] for one in here.told("history")["operations"]] == [numbers["Add tags"]]
+    (other,) = set(numbers.values()) - {numbers["Add tags"]}
+    for what in ("undo", "redo", "forget"):
+        answer = here.send(what, number=other)
+        assert answer.json()["problem"]["what"] == "There is no operation of this number."
+    assert (beside / "private.txt").read_bytes() == b"private"
+    assert here.send("undo").json()["files"] > 0
+    assert here.send("undo").json()["problem"]["what"] == "There is nothing to undo."
+    assert (beside / "private.txt").read_bytes() == b"private"
 
 
 def test_undo_and_redo_work_after_a_restart(opened, folder):

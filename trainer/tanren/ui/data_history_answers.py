@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BusyError, UsageError
+from ..paths import resolve_user_path
+from ..preparation.journal import Journal
 from ..preparation.journal_log import FORGOTTEN, RUNNING, STOPPED, UNDONE, Operation
 from ..preparation.journal_room import RULE
 from . import data_change_answers
 from .answers import Desk
 from .data_answers import opened, page_words
 from .data_change_answers import journal_of, note_change
+from .data_folder import DataFolder
 from .words import counted
 
 Body = Mapping[str, Any]
@@ -22,7 +25,7 @@ MOST_OPERATIONS = 100
 def history(desk: Desk, query: Mapping[str, str]) -> dict[str, Any]:
     """What was changed in a folder or beside it, where copies usually go; the newest first."""
     found = opened(desk, query)
-    operations = journal_of(desk).history(found.folder.parent)
+    operations = journal_of(desk).history(_scope(desk, found))
     last_done = max((one.number for one in operations if one.can_be_undone), default=0)
     return {
         "operations": [_operation_told(desk, one, found.folder) for one in reversed(operations[-MOST_OPERATIONS:])],
@@ -44,24 +47,42 @@ def redo(desk: Desk, body: Body) -> dict[str, Any]:
 
 def forget(desk: Desk, body: Body) -> dict[str, Any]:
     """Throw away what is kept of a change, which cannot be undone then."""
+    journal = journal_of(desk)
+    number = _number(body, journal, _scope(desk, opened(desk, body)))
+    if number is None:
+        raise UsageError(where="number", what="This is not a whole number.")
+    return {"bytes": journal.forget(number)}
+
+
+def _scope(desk: Desk, found: DataFolder) -> Path:
+    """Where the changes lie that a page may know of: beside the folder too, unless that is not for this page."""
+    beside = found.folder.parent
+    try:
+        return resolve_user_path(str(beside), "folder", policy=desk.surroundings.policy())
+    except UsageError:
+        return found.folder
+
+
+def _number(body: Body, journal: Journal, scope: Path) -> int | None:
+    """The operation that is asked for, one of those that the page may know of; None when none is named."""
     number = body.get("number")
+    if number is None:
+        return None
     if isinstance(number, bool) or not isinstance(number, int):
         raise UsageError(where="number", what="This is not a whole number.")
-    journal, found = journal_of(desk), opened(desk, body)
-    if number not in {one.number for one in journal.history(found.folder.parent)}:
+    if number not in {one.number for one in journal.history(scope)}:
         raise UsageError(where=str(number), what="There is no operation of this number.")
-    return {"bytes": journal.forget(number)}
+    return number
 
 
 def _revert(desk: Desk, body: Body, what: str) -> dict[str, Any]:
     if data_change_answers.workbench().now.is_working:
         raise BusyError(what="Something else is being done to pictures or captions.", fix="Wait for its end.")
-    found, number = opened(desk, body), body.get("number")
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
-        raise UsageError(where="number", what="This is not a whole number.")
-    journal = journal_of(desk)
+    found, journal = opened(desk, body), journal_of(desk)
+    scope = _scope(desk, found)
+    number = _number(body, journal, scope)
     act = journal.undo if what == "undo" else journal.redo
-    outcome = act(number, folder=found.folder.parent, leave_changed=body.get("leave_changed") is True)
+    outcome = act(number, folder=scope, leave_changed=body.get("leave_changed") is True)
     note_change(desk, found.folder)
     return {"files": len(outcome.paths), "left": list(outcome.left)}
 

@@ -135,11 +135,16 @@ FAULT = {
 
 async def _body(request: Request, most: int) -> dict[str, Any]:
     """The JSON object of a request; never more of it than the limit is kept."""
-    content = b""
+    content = bytearray()
     async for part in request.stream():
         content += part
         if len(content) > most:
             raise too_large(most)
+    # A large one takes a moment, and the WebUI answers others meanwhile.
+    return await run_in_threadpool(_object_in, bytes(content))
+
+
+def _object_in(content: bytes) -> dict[str, Any]:
     try:
         body = json.loads(content or b"{}", parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
