@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,17 @@ def test_folders_are_laid_out_and_exported(folder, run, tmp_path):
     assert "12 pictures would go into" in run("export", folder, "--zip", tmp_path / "a.zip", "--dry-run")[1]
     assert run("export", folder, "--zip", tmp_path / "a.zip")[0] == 0
     assert (tmp_path / "a.zip").stat().st_size > 100_000
+
+
+def test_an_archive_holds_the_captions_of_the_suffix_that_is_given(folder, run, tmp_path):
+    (folder / "01.caption").write_text("a sentence", "utf-8")
+
+    assert run("export", folder, "--zip", tmp_path / "usual.zip")[0] == 0
+    assert run("export", folder, "--zip", tmp_path / "given.zip", "--caption_extension", "caption")[0] == 0
+
+    with zipfile.ZipFile(tmp_path / "usual.zip") as usual, zipfile.ZipFile(tmp_path / "given.zip") as given:
+        assert usual.read("01.txt") == b"sks girl, red hair, smile"
+        assert given.read("01.txt") == b"a sentence"
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,12 @@ def _export(words: Sequence[str]) -> int:
             show(f"{counted(level.pictures, 'picture', 'pictures')} would go into {path}")
             return 0
         count = export_archive(
-            level, path, journal(), encoding=encoding_named(chosen.encoding), progress=Progress("archive")
+            level,
+            path,
+            journal(),
+            suffix=suffix_of(chosen.caption_extension),
+            encoding=encoding_named(chosen.encoding),
+            progress=Progress("archive"),
         )
         show(f"{counted(count, 'picture', 'pictures')} with captions written into {path}")
         return 0

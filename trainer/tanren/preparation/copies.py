@@ -57,7 +57,9 @@ class CopyOutcome:
     problems: list[UserError] = field(default_factory=list)
 
 
-def plan_copies(level: Level, out: Path, *, format_name: str, with_captions: bool) -> list[Copy]:
+def plan_copies(
+    level: Level, out: Path, *, format_name: str, with_captions: bool, suffix: str | None = None
+) -> list[Copy]:
     """Say which copies would be made.
 
     Args:
@@ -65,12 +67,15 @@ def plan_copies(level: Level, out: Path, *, format_name: str, with_captions: boo
         out: the folder for them; folders of several parts keep their names in it.
         format_name: a key of FORMATS, or SAME: as it is, where that can be written, else PNG.
         with_captions: captions are copied, byte for byte.
+        suffix: of the caption that is copied where a picture has several; None: what each folder uses most.
 
     Raises:
         UsageError: the folder is that of the pictures, or two copies would have the same name.
     """
     copies = [
-        copy for part in level.parts for copy in _copies(part, _out(level, part, out), format_name, with_captions)
+        copy
+        for part in level.parts
+        for copy in _copies(part, _out(level, part, out), format_name, with_captions, suffix)
     ]
     seen: dict[str, Copy] = {}
     for copy in copies:
@@ -158,9 +163,9 @@ def format_of(path: Path) -> str:
     return next(name for name, suffix in SUFFIX_OF.items() if suffix == path.suffix)
 
 
-def _copies(part: Part, out: Path, format_name: str, with_captions: bool) -> Iterator[Copy]:
+def _copies(part: Part, out: Path, format_name: str, with_captions: bool, suffix: str | None) -> Iterator[Copy]:
     listing = list_folder(str(part.folder), Problems())
-    first = usual_suffix(listing)
+    first = suffix or usual_suffix(listing)
     for name in listing.pictures:
         stem = stem_of(name)
         target = out / (stem + _suffix(part.folder / name, format_name))

@@ -153,10 +153,19 @@ def export_archive(
     path: Path,
     journal: Journal,
     *,
+    suffix: str | None = None,
     encoding: str = AUTO,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write a flat zip file of all pictures with their captions as `.txt`, as sites for sharing models take it.
+
+    Args:
+        level: of which pictures.
+        path: the file, which must not be there yet.
+        journal: writes it down.
+        suffix: of the captions that are read where a picture has several; None: what each folder uses most.
+        encoding: of captions that are not in UTF-8.
+        progress: told (done, total) after each picture.
 
     Returns:
         How many pictures are in it.
@@ -167,7 +176,7 @@ def export_archive(
     """
     if path.suffix.lower() != ".zip":
         raise UsageError(where=str(path), what="An archive ends in .zip.", fix="Add .zip to its name.")
-    captions = list(captions_of(level, encoding=encoding))
+    captions = list(captions_of(level, suffix, encoding=encoding))
     _refuse_shared_names(captions, path)
     needed = sum(caption.picture.stat().st_size for caption in captions)
     with journal.operation(f"archive {path.name}", path.parent) as recorder:

@@ -112,7 +112,9 @@ def copies_of(
     """
     out = new_folder(request, str(request.values["out"]))
     wanted = frozenset(request.pictures)
-    planned = plan_copies(request.level, out, format_name=format_name, with_captions=captions)
+    planned = plan_copies(
+        request.level, out, format_name=format_name, with_captions=captions, suffix=request.suffix
+    )  # fmt: skip
     return PreparedCopies(title, [copy for copy in planned if copy.picture in wanted], change, out, quality)
 
 

@@ -93,7 +93,14 @@ def _archive(request: Request) -> PreparedFiles:
     path = new_file(request, ".zip")
 
     def act(journal: Journal, work: Work) -> Text:
-        count = layout.export_archive(request.level, path, journal, encoding=request.encoding, progress=work.progress)
+        count = layout.export_archive(
+            request.level,
+            path,
+            journal,
+            suffix=request.suffix,
+            encoding=request.encoding,
+            progress=work.progress,
+        )
         pictures = counted(count, "{count} picture", "{count} pictures")
         return text("{pictures} with captions written into {file}.", pictures=pictures, file=str(path))
 
