@@ -672,10 +672,28 @@ def test_a_metadata_file_may_be_larger_than_other_requests(page):
 
 
 @pytest.mark.parametrize(
+    "table",
+    [
+        '{"image_path": "11.png", "caption": "of one line"}',
+        '{"11.png": {"caption": "of one line"}}',
+        '{"11.png":\n{"caption": "of one line"}}',
+        '{"image_path": "11.png", "caption": "of one line"}\n{"image_path": "11b.png", "caption": "x"}',
+    ],
+)
+def test_a_metadata_file_is_read_as_lines_or_as_one_object_by_what_it_holds(looked, table):
+    shown = looked.send("preview", tool="table", values={"table": table, "mode": "replace"}).json()
+
+    assert [(one["name"], one["after"]) for one in shown["changes"]] == [("11.txt", "of one line")]
+
+
+@pytest.mark.parametrize(
     ("table", "what"),
     [
         ("{", "Line 1 is not JSON"),
         ('{"a.png": 1}', "'a.png': expected an object with caption and tags."),
+        ("[]", "A metadata file holds one object: picture to its caption and tags."),
+        ('[\n {"image_path": "a.png"}\n]', "A metadata file holds one object: picture to its caption and tags."),
+        ("image,caption\na.png,hat", "Line 1 is not JSON"),
         ("/nowhere/captions.json", "is not there"),
     ],
 )

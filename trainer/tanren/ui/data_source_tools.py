@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,10 +72,8 @@ def _prompts(request: Request) -> dict[Path, str]:
 def _from_table(request: Request) -> PreparedCaptions:
     """Captions out of a metadata file, which was named or chosen in the browser."""
     given = str(request.values["table"]).strip()
-    if given.startswith("{"):
-        # JSON lines are several objects, each on its own line.
-        is_lines = "\n{" in given
-        table = caption_metadata(Path("captions.jsonl" if is_lines else "captions.json"), given)
+    if "\n" in given or given.startswith(("{", "[")):
+        table = caption_metadata(Path("captions.jsonl" if _has_lines(given) else "captions.json"), given)
     else:
         policy = PathPolicy(request.roots)
         table = read_caption_metadata(resolve_user_path(given.strip('"'), "file", where="table", policy=policy))
@@ -92,6 +91,15 @@ def _from_table(request: Request) -> PreparedCaptions:
         names=names,
     )
     return PreparedCaptions(plan, [surplus])
+
+
+def _has_lines(content: str) -> bool:
+    """Whether each line is an object about one picture, instead of one object about all of them."""
+    try:
+        whole = json.loads(content)
+    except (ValueError, RecursionError):
+        return "\n{" in content
+    return isinstance(whole, dict) and isinstance(whole.get("image_path"), str)
 
 
 def _into_table(request: Request) -> PreparedFiles:
