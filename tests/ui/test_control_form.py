@@ -18,7 +18,7 @@ from tanren.ui.answers import Desk
 from tanren.ui.checking import check
 from tanren.ui.context import Context
 from tanren.ui.control_answers import make_edges
-from tanren.ui.data_change_answers import workbench
+from tanren.ui.data_change_answers import work_state, workbench
 from tanren.ui.guard import Guard
 from tanren.ui.host_standalone import Standalone
 from tanren.ui.presets import find
@@ -365,6 +365,24 @@ def test_edges_go_into_a_new_folder_and_complete_the_pairs(desk, form, ready, pa
     assert "4 pictures were made" in finished().said
     plan = form.plan({**ready, "control_pictures": str(pairs / "pictures_edges")}, "")
     assert problems_in(plan) == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "what"),
+    [("en", "The picture cannot be read."), ("ja_JP", "画像を読み込めません。")],
+)
+def test_pictures_without_edges_are_named_in_one_line_in_the_language_of_the_page(around, pairs, language, what):
+    around = Standalone(around.data_dir, language=language)
+    desk = Desk(around, Shelf(around.data_dir), Guard(around.access))
+    picture = pairs / "pictures" / "絵 2.png"
+    picture.write_bytes(picture.read_bytes()[:60])
+
+    make_edges(desk, {"folder": str(pairs / "pictures"), "out": str(pairs / "edges")})
+
+    finished()
+    (note,) = work_state(desk, {})["notes"]
+    assert note.startswith(f"絵 2.png: {what}")
+    assert "on_bad_image" not in note
 
 
 @pytest.mark.parametrize(

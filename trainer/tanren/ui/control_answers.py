@@ -70,6 +70,6 @@ def _made(copies: Sequence[Copy], out: Path, journal: Journal, work: Work) -> Te
         progress=work.progress,
         should_stop=work.should_stop,
     )
-    work.notes += [str(problem) for problem in outcome.problems[:PROBLEMS_TOLD]]
+    work.notes += outcome.problems[:PROBLEMS_TOLD]
     made = counted(len(outcome.made), "{count} picture was made", "{count} pictures were made")
     return text("{made} in {folder}.", made=made, folder=str(out))
