@@ -8,13 +8,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from PIL import Image
 
 from ..errors import DataError, UsageError, UserError
+from ..jobs.derived import STOPPING
 from ..jobs.shelved import AT_WORK
 from ..preparation.caption_edit import caption_of
 from ..preparation.caption_files import encoded
@@ -34,7 +34,6 @@ from .data_work import Trial, Work, Workbench
 from .words import Text, Words
 
 Body = Mapping[str, Any]
-JOBS_ASKED = 20
 MOST_SHOWN, SAMPLE_SIDE = 100, 480
 
 
@@ -222,9 +221,14 @@ def _requested(desk: Desk, body: Body) -> tuple[Tool, Request]:
         data=desk.surroundings.data_dir,
         roots=desk.surroundings.policy().roots,
         python=trainer_python(desk),
-        is_training=bool(tool.needs) and any(job.state in AT_WORK for job in islice(desk.shelf.all(), JOBS_ASKED)),
+        is_training=bool(tool.needs) and _is_training(desk),
     )
     return tool, request
+
+
+def _is_training(desk: Desk) -> bool:
+    """True while a job holds a device. It may be an old one that goes on, and one that stops still saves."""
+    return any(job.state in (*AT_WORK, STOPPING) for job in desk.shelf.all())
 
 
 def journal_of(desk: Desk) -> Journal:
