@@ -204,6 +204,24 @@ def test_a_pair_without_a_caption_is_drawn_as_a_picture(form, ready, pairs):
     assert prompts[1].startswith("smile - not an option --w 128")
 
 
+@pytest.mark.parametrize(
+    ("caption", "prompt"), [("# a hat, blue", "a hat, blue"), ("##hat #2", "hat #2"), ("# ", "a picture")]
+)
+def test_a_caption_that_begins_like_a_comment_is_drawn(form, ready, pairs, caption, prompt):
+    (pairs / "pictures" / "絵 0.txt").write_text(caption, "utf-8")
+
+    prompts = form.options(ready, Problems())["sample_prompts"]
+
+    assert prompts[0].startswith(f"{prompt} --w 128 --h 128")
+
+
+def test_control_pictures_that_a_prompt_cannot_name_are_not_drawn(form, ready, pairs):
+    (pairs / "controls").rename(pairs / "lines --n thick")
+    ready = {**ready, "control_pictures": str(pairs / "lines --n thick")}
+
+    assert not form.options(ready, Problems()).get("sample_prompts")
+
+
 def test_prompts_that_somebody_wrote_stay_and_others_follow_the_folder(form, ready, pairs, tmp_path):
     mine = form.options({**ready, "sample_prompts": "my hat --d 3"}, Problems())["sample_prompts"]
     chosen = form.chosen_preset(ready, "Control · SDXL, 12 GB")

@@ -37,6 +37,8 @@ OWN = (
 MOST_PROMPTS = 3
 # A line of prompts cannot begin with its options.
 WITHOUT_CAPTION = "a picture"
+# What begins an option in such a line, and what makes a comment of it when it begins with that.
+OPTIONS, COMMENT = " --", "# "
 # Sides of what is drawn; every layer of a ControlNet-LLLite meets whole cells of the control picture.
 SIDE_STEP, USUAL_SIDE = 64, 1024
 # What the shared questions are called here: label, and the sentence below it where that is another one.
@@ -113,14 +115,15 @@ def _pairs(
 
 
 def _line(picture: Path, control: Path, options: Mapping[str, Any]) -> str:
-    """One prompt; empty where the picture cannot be read."""
+    """One prompt; empty where the picture cannot be read, or a prompt cannot name its control picture."""
+    if OPTIONS in str(control):
+        return ""
     try:
         width, height = _drawn_size(read_header(str(picture)).size_wh, options)
         text = _caption(picture, str(options.get("caption_extension") or ".caption"))
     except (UserError, OSError):
         return ""
-    # Two dashes behind a blank would begin an option.
-    prompt = text.replace(" --", " - ") or WITHOUT_CAPTION
+    prompt = text.replace(OPTIONS, " - ").lstrip(COMMENT) or WITHOUT_CAPTION
     return f"{prompt} --w {width} --h {height} --d 1 --cn {control}".strip()
 
 
