@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from faults import count_calls, die_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tanren.errors import BusyError, DataError, ResumeError, UsageError
+from tanren.errors import BusyError, DataError, ResumeError, StorageError, UsageError
 from tanren.locks import Lock
 from tanren.preparation.journal import Journal, Write
 from tanren.preparation.journal_room import make_room
@@ -232,6 +233,24 @@ def test_forgetting_frees_what_was_kept(journal, folder):
 
     assert journal.forget(1) > 0
     assert journal.history() == []
+
+
+def test_what_cannot_be_forgotten_now_is_said_and_can_still_be_undone(tmp_path, journal, folder, monkeypatch):
+    before = state_of(folder)
+    change_everything(journal, folder)
+
+    def in_use(path, missing_ok=False):
+        # Windows answers so while another program reads the file.
+        raise PermissionError(errno.EACCES, "It is in use", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", in_use)
+        with pytest.raises(StorageError) as refused:
+            journal.forget(1)
+    assert refused.value.where == str(tmp_path / "data" / "journal" / "000001")
+    assert refused.value.why == "The system says: It is in use"
+    journal.undo(1)
+    assert state_of(folder) == before
 
 
 def whole(folder: Path) -> bool:

@@ -149,15 +149,23 @@ class Journal:
             return revert(operation, REDOING, DONE, leave_changed=leave_changed)
 
     def forget(self, number: int) -> int:
-        """Throw away what is kept of an operation, which cannot be undone then; returns the bytes that became free."""
+        """Throw away what is kept of an operation, which cannot be undone then; returns the bytes that became free.
+
+        Raises:
+            UsageError: there is no such operation, or it is at work.
+            StorageError: it cannot be thrown away now, as on Windows while another program reads it.
+        """
         with self._locked():
             place = self._place / f"{number:06d}"
             found = read_operation(place)
             if found is None or found.state == RUNNING:
                 raise UsageError(where=str(number), what="There is no operation of this number.")
-            size = sum(file.stat().st_size for file in place.iterdir())
-            (place / OPERATION).unlink()
-            shutil.rmtree(place)
+            try:
+                size = sum(file.stat().st_size for file in place.iterdir())
+                (place / OPERATION).unlink()
+                shutil.rmtree(place)
+            except OSError as error:
+                raise storage_error(place, error) from error
             return size
 
     def _locked(self) -> Lock:
