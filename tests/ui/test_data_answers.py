@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import io
 import json
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -404,7 +405,22 @@ def test_where_the_page_runs_in_the_trainers_environment_only_onnxruntime_can_be
     needs = looked.told("needs")
 
     assert needs["lacks"] == ([] if importlib.util.find_spec("onnxruntime") else ["tagging"])
-    assert needs["command"].endswith('" -m pip install onnxruntime')
+
+
+@pytest.mark.parametrize(
+    ("python", "command"),
+    [
+        (r"C:\鍛錬\.venv\Scripts\python.exe", r"C:\鍛錬\.venv\Scripts\python.exe -m pip install onnxruntime"),
+        (r"C:\My Pictures\python.exe", r'"C:\My Pictures\python.exe" -m pip install onnxruntime'),
+        (r"C:\a&b\python.exe", r'"C:\a&b\python.exe" -m pip install onnxruntime'),
+    ],
+)
+def test_the_command_that_installs_onnxruntime_has_quotes_only_where_they_are_needed(
+    looked, monkeypatch, python, command
+):
+    monkeypatch.setattr(sys, "executable", python)
+
+    assert looked.told("needs")["command"] == command
 
 
 def test_folders_of_earlier_looks_and_of_trainings_can_be_chosen(opened, folder, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
@@ -21,6 +22,7 @@ from .words import Words
 
 TRAINER, TAGGING = "trainer", "tagging"
 RUNTIME = "onnxruntime"
+PLAIN_PATH = re.compile(r"[\w.:\\/~+-]+")
 
 
 def needs(desk: Desk) -> dict[str, Any]:
@@ -72,7 +74,10 @@ def trainer_python(desk: Desk) -> Path | None:
 
 
 def _command(desk: Desk) -> str:
-    return f'"{trainer_python(desk) or sys.executable}" -m pip install {RUNTIME}'
+    python = str(trainer_python(desk) or sys.executable)
+    # To PowerShell a quoted path is a text and no program.
+    program = python if PLAIN_PATH.fullmatch(python) else f'"{python}"'
+    return f"{program} -m pip install {RUNTIME}"
 
 
 def _lacking(desk: Desk, setup: Setup | None) -> list[str]:
