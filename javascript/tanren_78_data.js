@@ -176,7 +176,7 @@
       await tanren.know();
       if (this.builtWith !== tanren.wordsVersion) this.build();
       if (!this.folder) return;
-      const { folder } = this;
+      const { folder, reading } = this;
       let state;
       try {
         // Whoever presses the button wants what is on the disk now, not what was there at the first look.
@@ -190,7 +190,8 @@
         tanren.setShown(this.parts, false);
         return;
       }
-      if (folder !== this.folder) return;
+      // An answer about what was asked before.
+      if (folder !== this.folder || reading !== this.reading) return;
       this.show(null);
       this.take(state);
     }
@@ -206,6 +207,7 @@
       tanren.setShown(this.parts, true);
       this.overview.update(state, this.filter);
       this.tools.update();
+      this.reopen(state.progress.phase);
       if (state.problem) this.trouble.replaceChildren(tanren.problemCard(state.problem));
       if (state.version === this.version) return;
       this.version = state.version;
@@ -268,10 +270,23 @@
       this.poller.wake();
     }
 
-    /** Read captions in another encoding, or those with another suffix. */
-    read(change) {
+    /** Read captions in another encoding, or those with another suffix; false when what was typed cannot be saved. */
+    async read(change) {
+      if (!(await this.editor.saveIfChanged())) return false;
       this.reading = { ...this.reading, ...change };
+      if (this.editor.isOpen()) {
+        this.editor.hold();
+        this.isToReopen = true;
+      }
       this.lookAgain();
+      return true;
+    }
+
+    /** The open picture again, as soon as all pictures are known in the way captions are read now. */
+    reopen(phase) {
+      if (!this.isToReopen || phase === "listing") return;
+      this.isToReopen = false;
+      if (this.editor.isOpen()) this.editor.open(this.editor.row, false);
     }
 
     /** The captions that are not in UTF-8, and the tool that writes them anew. */

@@ -64,7 +64,9 @@
     /** Show a picture; what was typed for the one before is saved first. */
     async open(row, isFocused = true) {
       if (!(await this.saveIfChanged())) return false;
+      const isOther = !this.row || this.row.path !== row.path;
       this.row = row;
+      this.hold();
       tanren.setShown(this.root, true);
       tanren.setText(this.name, row.name);
       tanren.setText(this.facts, row.facts.join(" · "));
@@ -73,7 +75,13 @@
       this.picture.classList.toggle("tn-see-through", row.flags.includes("transparent"));
       this.showCrop(row.crop);
       this.problem.replaceChildren();
-      const detail = await this.ask(row);
+      let detail;
+      try {
+        detail = await this.ask(row);
+      } catch (error) {
+        if (this.row === row) this.showUnread(error, isOther);
+        return true;
+      }
       if (this.row !== row) return true;
       this.stamp = detail.stamp;
       this.before = detail.text;
@@ -87,6 +95,33 @@
 
     isOpen() {
       return this.row !== null;
+    }
+
+    /** Let nothing be typed or saved until the picture is opened again: its text is about to be read anew. */
+    hold() {
+      this.text.readOnly = true;
+      this.saveButton.disabled = true;
+      this.before = this.text.value;
+    }
+
+    /** Let go of the picture without saving. */
+    close() {
+      this.row = null;
+      tanren.setShown(this.root, false);
+    }
+
+    /** The text of the picture could not be read; that of another one must not stand for it. */
+    showUnread(error, isOther) {
+      if (isOther) this.text.value = "";
+      this.hold();
+      this.count();
+      this.showProblem(error);
+    }
+
+    showProblem(error) {
+      const reload = tanren.button(t("Read the file again"), () => this.reload());
+      this.problem.replaceChildren(tanren.problemCard(tanren.problemOf(error), [reload]));
+      this.problem.scrollIntoView({ block: "nearest" });
     }
 
     showPicture(isThere) {
@@ -167,8 +202,7 @@
 
     async leave() {
       if (!(await this.saveIfChanged())) return;
-      this.row = null;
-      tanren.setShown(this.root, false);
+      this.close();
       this.onClose();
     }
 
@@ -189,9 +223,7 @@
         }
         return true;
       } catch (error) {
-        const problem = tanren.problemOf(error);
-        const reload = tanren.button(t("Read the file again"), () => this.reload());
-        this.problem.replaceChildren(tanren.problemCard(problem, [reload]));
+        this.showProblem(error);
         return false;
       }
     }

@@ -13,7 +13,8 @@
    * @param {Object} settings
    * @param {(change: Object) => void} settings.onFilter show only some pictures
    * @param {(folder: string) => void} settings.onFolder look at another folder
-   * @param {(change: Object) => void} settings.onReading read captions in another `encoding`, or those of another `suffix`
+   * @param {(change: Object) => Promise<boolean>} settings.onReading read captions in another `encoding`, or those of
+   *   another `suffix`; false when that was refused
    * @param {() => void} settings.onConvert write captions as UTF-8
    * @param {() => void} settings.onTrain put this folder into the train form
    */
@@ -68,7 +69,7 @@
       if (key === this.shownReading) return;
       this.shownReading = key;
       const select = (name, { choice, choices }) =>
-        el("select", { id: `tanren-data-${name}`, on: { change: (event) => this.onReading({ [name]: event.target.value }) } }, ...choices.map(([value, label]) => el("option", { value, selected: value === choice }, label)));
+        el("select", { id: `tanren-data-${name}`, on: { change: (event) => this.chooseReading(event.target, name, choice) } }, ...choices.map(([value, label]) => el("option", { value, selected: value === choice }, label)));
       const parts = [];
       if (suffixes) parts.push(el("label", {}, t("Captions that are read"), " ", select("suffix", suffixes)));
       if (encodings) {
@@ -77,6 +78,11 @@
         parts.push(card);
       }
       this.reading.replaceChildren(...parts);
+    }
+
+    /** When it was refused, the list says again how captions are read. */
+    async chooseReading(select, name, choice) {
+      if (!(await this.onReading({ [name]: select.value }))) select.value = choice;
     }
 
     showLevel(state) {
