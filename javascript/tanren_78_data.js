@@ -26,11 +26,13 @@
    * @param {string} folder empty: the one that was looked at last
    * @param {string} [flag] only the pictures with this mark
    */
-  tanren.data.open = function (folder, flag) {
+  tanren.data.open = async function (folder, flag) {
     tanren.openDataTab();
-    if (folder) tanren.memory.set("data.folder", folder);
-    if (!view) return;
-    if (folder) view.look(folder);
+    if (!view) {
+      if (folder) tanren.memory.set("data.folder", folder);
+      return;
+    }
+    if (folder && !(await view.look(folder))) return;
     if (flag) view.choose({ flag });
     view.path.focus({ preventScroll: true });
   };
@@ -151,11 +153,23 @@
       if (this.folder) this.look(this.folder);
     }
 
-    /** Look at a folder: from here on its state is asked for again and again. */
-    look(folder, isAnew = false) {
+    /**
+     * Look at a folder: from here on its state is asked for again and again. What was typed for a picture of another
+     * folder is saved first; false when that was refused, and the folder of before stays.
+     */
+    async look(named, isAnew = false) {
+      const folder = named.trim();
       const isOther = folder !== this.folder;
+      if (isOther && this.editor.isOpen()) {
+        if (!(await this.editor.saveIfChanged())) {
+          this.path.value = this.folder;
+          return false;
+        }
+        this.editor.close();
+        this.isToReopen = false;
+      }
       this.isAnew = isAnew;
-      this.folder = folder.trim();
+      this.folder = folder;
       this.path.value = this.folder;
       tanren.memory.set("data.folder", this.folder || null);
       tanren.setShown(this.start, !this.folder);
@@ -169,6 +183,7 @@
       }
       // While the view is being built nothing asks yet; the first question comes by itself then.
       if (this.poller) this.poller.wake();
+      return true;
     }
 
     async work() {

@@ -124,3 +124,56 @@ def test_another_encoding_waits_for_a_caption_that_cannot_be_saved(browser, addr
         expect(encoding).to_have_value(usual)
         expect(field).to_have_value("red hat")
         assert (folder / "a.txt").read_text("utf-8") == "somebody else's"
+
+
+def test_what_was_typed_is_saved_before_another_folder_is_looked_at(browser, address, tmp_path):
+    first = pictures(tmp_path / "first", a="hat")
+    second = pictures(tmp_path / "second", c="dog")
+    with looking(browser, address, first) as page:
+        open_picture(page, "a.png", "hat").fill("red hat")
+        look(page, second)
+        expect(page.locator(".tn-cell-name")).to_have_text(["c.png"])
+        assert (first / "a.txt").read_text("utf-8") == "red hat"
+        expect(page.locator(".tn-edit")).to_be_hidden()
+        field = open_picture(page, "c.png", "dog")
+        field.fill("brown dog")
+        field.press("Control+s")
+        expect(page.locator(".tn-cell-caption")).to_have_text(["brown dog"])
+        assert (second / "c.txt").read_text("utf-8") == "brown dog"
+
+
+def test_another_folder_waits_for_a_caption_that_cannot_be_saved(browser, address, tmp_path):
+    first = pictures(tmp_path / "first", a="hat")
+    second = pictures(tmp_path / "second", c="dog")
+    with looking(browser, address, first) as page:
+        field = open_picture(page, "a.png", "hat")
+        field.fill("red hat")
+        (first / "a.txt").write_text("somebody else's", "utf-8")
+        for go in (lambda: look(page, second), lambda: page.evaluate("tanren.data.open", str(second))):
+            go()
+            expect(page.locator("#tanren-data-folder")).to_have_value(str(first))
+            expect(page.locator(".tn-edit .tn-problem")).to_be_visible()
+            expect(field).to_have_value("red hat")
+        page.get_by_role("button", name="Read the file again").click()
+        expect(field).to_have_value("somebody else's")
+        page.evaluate("tanren.data.open", str(second))
+        expect(page.locator(".tn-cell-name")).to_have_text(["c.png"])
+        assert (first / "a.txt").read_text("utf-8") == "somebody else's"
+
+
+def test_a_caption_that_cannot_be_read_again_is_told_and_another_picture_opens(browser, address, tmp_path):
+    folder = pictures(tmp_path / "pictures", a="hat", b="dog")
+    with looking(browser, address, folder) as page:
+        field = open_picture(page, "a.png", "hat")
+        field.fill("red hat")
+        (folder / "a.txt").write_text("somebody else's", "utf-8")
+        field.press("Control+s")
+        again = page.get_by_role("button", name="Read the file again")
+        expect(again).to_be_visible()
+        page.route("**/data/one?*", lambda route: route.fulfill(status=404, json={"problem": {"what": "It is gone."}}))
+        again.click()
+        expect(page.locator(".tn-edit .tn-problem")).to_contain_text("It is gone.")
+        expect(field).not_to_be_editable()
+        page.unroute("**/data/one?*")
+        open_picture(page, "b.png", "dog")
+        assert (folder / "a.txt").read_text("utf-8") == "somebody else's"
