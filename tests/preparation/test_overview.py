@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -90,6 +91,56 @@ def test_a_damaged_index_is_made_again(folder, index, tmp_path):
 
     assert overview_of(folder, index).pictures == 12
     assert sqlite3.connect(tmp_path / "cache" / NAME).execute("SELECT count(*) FROM pictures").fetchone() == (12,)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE pictures SET facts = 'no JSON'",
+        "UPDATE pictures SET facts = '[]'",
+        "UPDATE pictures SET facts = '{}'",
+        "UPDATE pictures SET facts = NULL",
+        "UPDATE pictures SET look = '[1'",
+        """UPDATE pictures SET look = '["no number", false, ""]'""",
+        "UPDATE pictures SET facts = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_rows_of_the_index_that_cannot_be_understood_are_read_again(folder, index, tmp_path, damage):
+    before = overview_of(folder, index)
+    with closing(sqlite3.connect(tmp_path / "cache" / NAME)) as rows, rows:
+        rows.execute(damage)
+
+    assert overview_of(folder, index) == before
+    with closing(sqlite3.connect(tmp_path / "cache" / NAME)) as rows:
+        assert rows.execute("SELECT count(*) FROM pictures WHERE facts LIKE '{%caption%'").fetchone() == (12,)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        # Behind the header, where the file still looks like a database when it is opened.
+        lambda content: content[:100] + b"\xaa" * 3996 + content[4096:],
+        lambda content: content[:4096] + b"\xaa" * (len(content) - 4096),
+        # Names of the table; what SQLite says about the first is no text.
+        lambda content: content.replace(b"WITHOUT", b"WITH\xffUT"),
+        lambda content: content.replace(b"facts TEXT", b"fects TEXT"),
+    ],
+    ids=["first page", "other pages", "no text", "other column"],
+)
+def test_an_index_that_is_damaged_inside_is_made_again(folder, index, tmp_path, damage):
+    before = overview_of(folder, index)
+    file = tmp_path / "cache" / NAME
+    with closing(sqlite3.connect(file)) as rows:
+        rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = file.read_bytes()
+    assert len(content) > 2 * 4096
+    file.write_bytes(damage(content))
+    assert file.read_bytes() != content
+
+    assert overview_of(folder, index) == before
+    with closing(sqlite3.connect(file)) as rows:
+        assert rows.execute("SELECT count(*) FROM pictures").fetchone() == (12,)
+        assert rows.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_where_no_index_can_be_kept_everything_works_without(folder, tmp_path):

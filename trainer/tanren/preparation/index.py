@@ -1,8 +1,7 @@
 """The pictures of folders with what is known of them, kept in a file, so that the second look is quick.
 
-One SQLite file in `<data>/cache`. A row is used again as long as size and time of the picture and its caption stay the
-same. The file can be made again at any time, so a damaged one is thrown away, and one that cannot be written is
-replaced by memory. Rows are given out while they are read, a few hundred in memory at a time.
+A row is used again as long as size and time of the picture and its caption stay the same; one that cannot be
+understood is read from the picture again. Rows are given out while they are read, a few hundred in memory at a time.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..data.listing import Listing, list_folder, stem_of
 from ..errors import Problems
@@ -29,14 +26,10 @@ from .facts import (
     header_facts,
     look_facts,
 )
+from .index_file import IndexFile, Kept, key_of
 
 NAME = "pictures.sqlite"
-SCHEMA = 2
 AT_ONCE, DECODED_AT_ONCE = 500, 25
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS pictures (folder BLOB, name BLOB, picture TEXT, caption TEXT, facts TEXT, look TEXT, "
-    "PRIMARY KEY (folder, name)) WITHOUT ROWID"
-)
 
 
 @dataclass(frozen=True)
@@ -75,28 +68,18 @@ class PictureIndex:
             listing: of the folder, when it was listed just now.
         """
         listing = listing or list_folder(str(folder), problems or Problems())
-        names = sorted(listing.pictures, key=_key)
+        names = sorted(listing.pictures, key=key_of)
         size = DECODED_AT_ONCE if wanted.decode else AT_ONCE
-        with contextlib.closing(self._opened()) as rows:
+        with contextlib.closing(IndexFile(self._file)) as kept:
             for start in range(0, len(names), size):
-                fresh: list[tuple[Any, ...]] = []
+                fresh: list[Kept] = []
                 try:
-                    yield from _surveyed(rows, listing, names[start : start + size], wanted, fresh)
+                    yield from _surveyed(kept, listing, names[start : start + size], wanted, fresh)
                 finally:
-                    _put(rows, fresh)
+                    kept.put(str(folder), fresh)
                 if wanted.should_stop():
                     return
-            _forget(rows, str(folder), set(names))
-
-    def _opened(self) -> sqlite3.Connection:
-        # A walk that nobody finishes may be closed by another thread than the one that began it.
-        for _ in range(2):
-            with contextlib.suppress(OSError, sqlite3.Error):
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                return _prepared(sqlite3.connect(self._file, timeout=10, check_same_thread=False))
-            with contextlib.suppress(OSError):
-                self._file.unlink()
-        return _prepared(sqlite3.connect(":memory:"))
+            kept.forget_others(str(folder), names)
 
 
 def usual_suffix(listing: Listing) -> str:
@@ -105,22 +88,11 @@ def usual_suffix(listing: Listing) -> str:
     return ".caption" if counts[".caption"] > counts[".txt"] else ".txt"
 
 
-def _prepared(rows: sqlite3.Connection) -> sqlite3.Connection:
-    rows.execute("PRAGMA journal_mode = WAL")
-    rows.execute("PRAGMA synchronous = OFF")
-    if rows.execute("PRAGMA user_version").fetchone()[0] != SCHEMA:
-        rows.execute("DROP TABLE IF EXISTS pictures")
-        rows.execute(f"PRAGMA user_version = {SCHEMA}")
-    rows.execute(TABLE)
-    rows.commit()
-    return rows
-
-
 def _surveyed(
-    rows: sqlite3.Connection, listing: Listing, names: Sequence[str], wanted: Wanted, fresh: list[tuple[Any, ...]]
+    kept: IndexFile, listing: Listing, names: Sequence[str], wanted: Wanted, fresh: list[Kept]
 ) -> Iterator[PictureFacts]:
     """The rows of some names; those that are new or changed are put into `fresh`."""
-    known = {name: row for name, *row in _known(rows, listing.folder, names)}
+    known = kept.known(listing.folder, names)
     for name in names:
         if wanted.should_stop():
             return
@@ -131,11 +103,11 @@ def _surveyed(
             continue
         captions = captions_beside(listing, name, wanted.first_suffix)
         marks = (f"{status.st_size}:{status.st_mtime_ns}", _mark(listing.folder, captions, wanted.encoding))
-        row, is_new = _row(listing.folder, name, status, captions, marks, known.get(_key(name)), wanted.encoding)
+        row, is_new = _row(listing.folder, name, status, captions, marks, known.get(name), wanted.encoding)
         if wanted.decode and row.look is None and not row.problem:
             row, is_new = replace(row, look=look_facts(row.path)), True
         if is_new:
-            fresh.append((_key(listing.folder), _key(name), *marks, _facts_text(row), _look_text(row.look)))
+            fresh.append(Kept(name, *marks, _facts_text(row), _look_text(row.look)))
         yield row
 
 
@@ -145,16 +117,17 @@ def _row(
     status: os.stat_result,
     captions: Sequence[str],
     marks: tuple[str, str],
-    known: Sequence[str] | None,
+    known: Kept | None,
     encoding: str,
 ) -> tuple[PictureFacts, bool]:
     """The row of a picture, from what is known as far as its marks are the same; and whether anything was read."""
-    if known is not None and tuple(known[:2]) == marks:
-        return _from_texts(folder, name, known[2], known[3]), False
+    kept = _understood(folder, known) if known is not None and known.picture == marks[0] else None
+    if known is not None and kept is not None and known.caption == marks[1]:
+        return kept, False
     others = tuple(captions[1:])
     caption = caption_facts(f"{folder}{os.sep}{captions[0]}", others, encoding) if captions else CaptionFacts()
-    if known is not None and known[0] == marks[0]:
-        return replace(_from_texts(folder, name, known[2], known[3]), caption=caption), True
+    if kept is not None:
+        return replace(kept, caption=caption), True
     return header_facts(folder, name, status, caption), True
 
 
@@ -175,32 +148,6 @@ def _mark(folder: str, captions: Sequence[str], encoding: str) -> str:
     return "|".join([*captions, encoding, str(status.st_size), str(status.st_mtime_ns)])
 
 
-def _known(rows: sqlite3.Connection, folder: str, names: Sequence[str]) -> Iterable[Any]:
-    question = "SELECT name, picture, caption, facts, look FROM pictures WHERE folder = ? AND name BETWEEN ? AND ?"
-    return rows.execute(question, (_key(folder), _key(names[0]), _key(names[-1]))).fetchall()
-
-
-def _put(rows: sqlite3.Connection, fresh: Sequence[tuple[Any, ...]]) -> None:
-    # Another window may be at the same folder; the row is then written by it, or again the next time.
-    with contextlib.suppress(sqlite3.OperationalError):
-        rows.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?)", fresh)
-        rows.commit()
-
-
-def _forget(rows: sqlite3.Connection, folder: str, there: set[str]) -> None:
-    known = [name for (name,) in rows.execute("SELECT name FROM pictures WHERE folder = ?", (_key(folder),))]
-    keys = {_key(name) for name in there}
-    gone = [(_key(folder), name) for name in known if name not in keys]
-    with contextlib.suppress(sqlite3.OperationalError):
-        rows.executemany("DELETE FROM pictures WHERE folder = ? AND name = ?", gone)
-        rows.commit()
-
-
-def _key(text: str) -> bytes:
-    # Names on a disk may hold bytes that are no text.
-    return text.encode("utf-8", "surrogatepass")
-
-
 def _facts_text(row: PictureFacts) -> str:
     values = asdict(replace(row, folder="", name="", look=None))
     return json.dumps({key: value for key, value in values.items() if key not in ("folder", "name", "look")})
@@ -210,12 +157,18 @@ def _look_text(look: LookFacts | None) -> str | None:
     return None if look is None else json.dumps([look.look, look.is_transparent, look.problem])
 
 
-def _from_texts(folder: str, name: str, facts: str, look: str | None) -> PictureFacts:
-    values = json.loads(facts)
-    # A handful of words in a hundred thousand rows: one object each.
-    values["kind"] = sys.intern(values["kind"])
-    caption = values.pop("caption")
-    caption["encoding"] = sys.intern(caption["encoding"])
-    caption = CaptionFacts(**{**caption, "others": tuple(caption["others"])})
-    seen = None if look is None else LookFacts(*json.loads(look))
-    return PictureFacts(folder=folder, name=name, caption=caption, look=seen, **values)
+def _understood(folder: str, known: Kept) -> PictureFacts | None:
+    """The row that was kept; None where that was damaged."""
+    try:
+        values = json.loads(known.facts)
+        # A handful of words in a hundred thousand rows: one object each.
+        values["kind"] = sys.intern(values["kind"])
+        caption = values.pop("caption")
+        caption["encoding"] = sys.intern(caption["encoding"])
+        caption = CaptionFacts(**{**caption, "others": tuple(caption["others"])})
+        seen = None if known.look is None else LookFacts(*json.loads(known.look))
+        if seen is not None and seen.look:
+            int(seen.look, 16)
+        return PictureFacts(folder=folder, name=known.name, caption=caption, look=seen, **values)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
