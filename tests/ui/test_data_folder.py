@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -78,6 +80,23 @@ def test_another_view_of_a_folder_takes_over_what_was_read(folder, tmp_path, mon
     assert [row.name for row in second.rows] == [row.name for row in first.rows]
     assert second.overview.buckets == {(256, 256): 11}
     assert second.groups == first.groups
+
+
+def test_another_view_that_is_opened_right_after_a_change_shows_it_too(folder, tmp_path, monkeypatch):
+    folders, may_read = DataFolders(tmp_path / "data"), threading.Event()
+    first = read(folders.open(folder, View()))
+    wait = SimpleNamespace(sleep=lambda seconds: seconds and may_read.wait(PATIENCE))
+    monkeypatch.setattr(data_folder, "time", wait)
+    Image.new("RGB", (300, 300), "red").save(folder / "12 new.png")
+    folders.changed(folder)
+
+    second = folders.open(folder, View(resolution_wh=(256, 256)))
+
+    assert len(read(second).rows) == 13
+    assert second.overview.buckets == {(256, 256): 12}
+    assert len(first.rows) == 12
+    may_read.set()
+    assert len(read(first).rows) == 13
 
 
 def test_what_was_added_meanwhile_is_seen_at_the_next_look(folder, tmp_path):

@@ -124,10 +124,14 @@ class DataFolder:
         self._thread: threading.Thread | None = None
         self._has_rows = threading.Event()
         if like is not None and like.progress.phase == DONE:
+            # What was changed before this moment is perhaps not in its rows yet; later, both are told.
+            is_settled = like.is_settled
             self.rows, self.level, self.overview = list(like.rows), like.level, like.overview
             self._count()
             self.progress = like.progress
             self._has_rows.set()
+            if not is_settled:
+                self.refresh(at_once=True)
         else:
             self.refresh(at_once=True)
 
