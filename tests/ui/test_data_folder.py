@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ from tanren.preparation.caption_edit import caption_of
 from tanren.preparation.facts import caption_facts
 from tanren.preparation.levels import understand
 from tanren.ui import data_folder
-from tanren.ui.data_folder import DONE, DataFolder, DataFolders, View
+from tanren.ui.data_folder import DONE, FAILED, DataFolder, DataFolders, View
 
 # Seconds; a machine that is busy with other tests may take its time.
 PATIENCE = 300
@@ -105,6 +107,66 @@ def test_what_was_added_meanwhile_is_seen_at_the_next_look(folder, tmp_path):
     Image.new("RGB", (300, 300), "red").save(folder / "12 new.png")
 
     found.refresh(at_once=True)
+
+    assert len(read(found).rows) == 13
+
+
+def test_after_a_fault_of_ours_the_page_gets_a_sentence_and_can_look_again(folder, tmp_path, monkeypatch, caplog):
+    found = read(DataFolder(folder, View(), tmp_path / "data"))
+    with monkeypatch.context() as broken:
+        broken.setattr(DataFolder, "_read", None)
+        found.refresh(at_once=True)
+        assert found.wait(PATIENCE)
+
+    assert (found.is_settled, found.progress.phase) == (True, FAILED)
+    assert found.progress.problem.what == "Tanren itself failed at this."
+    assert "is not callable" in found.progress.problem.why
+    assert "Traceback" in caplog.text and str(folder) in caplog.text
+    found.refresh(at_once=True)
+    assert read(found).progress.problem is None
+
+
+def test_a_damaged_index_keeps_nobody_from_looking(folder, tmp_path):
+    first = read(DataFolder(folder, View(), tmp_path / "data"))
+    with closing(sqlite3.connect(tmp_path / "data" / "cache" / "pictures.sqlite")) as index, index:
+        index.execute("UPDATE pictures SET facts = '{'")
+
+    again = read(DataFolder(folder, View(), tmp_path / "data"))
+
+    assert again.rows == first.rows
+
+
+def test_a_wish_to_read_is_not_lost_while_the_one_before_is_taken_up(folder, tmp_path):
+    asked = threading.Event()
+
+    class Asked(DataFolder):
+        """Somebody wants it read at the moment when it looks what is wanted."""
+
+        is_wanted, asking = True, None
+
+        @property
+        def _is_wanted(self):
+            before = self.is_wanted
+            if threading.current_thread() is self._thread and self.asking is not None:
+                asking, self.asking = self.asking, None
+                asking.start()
+                asked.set()
+                # As long as the lock is kept, it has to wait.
+                asking.join(0.5)
+            return before
+
+        @_is_wanted.setter
+        def _is_wanted(self, value):
+            self.is_wanted = value
+
+    found = read(Asked(folder, View(), tmp_path / "data"))
+    Image.new("RGB", (300, 300), "red").save(folder / "12 new.png")
+    found.asking = asking = threading.Thread(target=found.refresh, kwargs={"at_once": True})
+
+    # Only counts are wanted.
+    found.put(found.rows[0])
+    assert asked.wait(PATIENCE)
+    asking.join(PATIENCE)
 
     assert len(read(found).rows) == 13
 

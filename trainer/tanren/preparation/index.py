@@ -168,6 +168,7 @@ def _understood(folder: str, known: Kept) -> PictureFacts | None:
         caption = CaptionFacts(**{**caption, "others": tuple(caption["others"])})
         seen = None if known.look is None else LookFacts(*json.loads(known.look))
         if seen is not None and seen.look:
+            # Where these are no digits, it is said here and not where pictures are compared.
             int(seen.look, 16)
         return PictureFacts(folder=folder, name=known.name, caption=caption, look=seen, **values)
     except (ValueError, LookupError, TypeError, AttributeError):

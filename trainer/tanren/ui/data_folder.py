@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -32,6 +33,7 @@ CROPS_KEPT = 4096
 # After a change the folder is read again, once for several changes that follow each other.
 QUIET_SECONDS = 1.0
 Answer = TypeVar("Answer")
+log = logging.getLogger("tanren.ui")
 
 LISTING, DECODING, DONE, FAILED = "listing", "decoding", "done", "failed"
 
@@ -209,7 +211,8 @@ class DataFolder:
     def _work(self, wait: float) -> None:
         time.sleep(wait)
         while True:
-            is_reading_wanted, self._is_wanted, self._is_count_wanted = self._is_wanted, False, False
+            with self._lock:
+                is_reading_wanted, self._is_wanted, self._is_count_wanted = self._is_wanted, False, False
             try:
                 if is_reading_wanted:
                     self._read()
@@ -217,6 +220,11 @@ class DataFolder:
                     self._count()
             except UserError as problem:
                 self.progress = replace(self.progress, phase=FAILED, problem=problem)
+            except Exception as fault:
+                # A fault of ours: the page gets a sentence and may ask again, the console the traceback.
+                log.exception("A fault while looking at %s:", self.folder)
+                said = UserError(what="Tanren itself failed at this.", why=repr(fault))
+                self.progress = replace(self.progress, phase=FAILED, problem=said)
             finally:
                 self._has_rows.set()
             with self._lock:
