@@ -23,7 +23,8 @@ from starlette.testclient import TestClient
 from story_folder import story_folder, tree_bytes
 from tanren.formats.toml_file import parse_toml
 from tanren.jobs.shelf import Shelf
-from tanren.ui import data_change_answers, data_folder, routes
+from tanren.preparation.overview import Survey
+from tanren.ui import data_answers, data_change_answers, data_folder, routes
 from tanren.ui.access import Access
 from tanren.ui.answers import Desk
 from tanren.ui.data_answers import folders_of
@@ -262,13 +263,37 @@ def test_a_preview_touches_nothing_and_the_tool_does_what_it_showed(page, folder
 
 def test_after_a_change_the_page_is_told_that_its_numbers_will_follow(page, folder, monkeypatch):
     before, may_read = page.whole()["version"], threading.Event()
-    monkeypatch.setattr(data_folder, "time", SimpleNamespace(sleep=lambda seconds: may_read.wait(PATIENCE)))
+    monkeypatch.setattr(
+        data_folder, "time", SimpleNamespace(sleep=lambda _: may_read.wait(PATIENCE), monotonic=time.monotonic)
+    )
     page.do("add", tags="here")
     assert not page.told("overview")["is_settled"]
 
     may_read.set()
     assert page.whole()["version"] > before
     assert page.row("01.png")["caption"].endswith(", here")
+
+
+def test_what_is_done_to_all_pictures_waits_until_all_are_known(page, folder, monkeypatch):
+    may_read, rows = threading.Event(), Survey.rows
+
+    def slow_rows(survey):
+        for number, row in enumerate(rows(survey)):
+            if number == 3:
+                may_read.wait(PATIENCE)
+            yield row
+
+    monkeypatch.setattr(Survey, "rows", slow_rows)
+    monkeypatch.setattr(data_answers, "ALL_SECONDS", 0.1)
+    before = tree_bytes(folder)
+    refused = page.send("apply", tool="add", values={"tags": "here"}).json()["problem"]
+    assert (refused["what"], tree_bytes(folder)) == ("The folder is still being read.", before)
+
+    monkeypatch.setattr(data_answers, "ALL_SECONDS", PATIENCE)
+    threading.Timer(0.2, may_read.set).start()
+    page.do("add", tags="here")
+    texts = [path.read_text("utf-8", "replace") for path in folder.glob("*.txt")]
+    assert len(texts) == 10 and all(", here" in text for text in texts if text.strip())
 
 
 def test_a_page_that_may_look_into_one_folder_knows_nothing_of_changes_beside_it(opened, folder, tmp_path):

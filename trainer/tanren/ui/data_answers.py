@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.listing import picture_suffixes
-from ..errors import UsageError
+from ..errors import BusyError, UsageError
 from ..options.values import size_wh
 from ..paths import home_expanded, resolve_user_path
 from ..preparation.caption_files import SUFFIXES, encoding_named
@@ -27,6 +27,8 @@ Query = Mapping[str, str]
 MOST_ROWS, MOST_TAGS, LONGEST_QUESTION, LONGEST_SIDE = 300, 2000, 20_000, 16_384
 # So long the first answer about a folder waits for its first pictures, which saves the page a turn.
 FIRST_SECONDS = 0.4
+# How long what is to be done to all pictures waits for the last one to be known.
+ALL_SECONDS = 20
 SIDES = (160, 320, 1024)
 
 
@@ -197,9 +199,17 @@ def page_words(desk: Desk) -> Words:
 
 
 def chosen_rows(desk: Desk, body: Mapping[str, Any]) -> tuple[DataFolder, Sequence[PictureFacts]]:
-    """The folder of a request, and the rows that its filter leaves."""
-    found = opened(desk, body)
-    return found, chosen(found, _object(body.get("filter") or "{}"))
+    """The folder of a request, and the rows that its filter leaves, once all are known.
+
+    Raises:
+        BusyError: the folder is still being read.
+    """
+    found, wanted = opened(desk, body), _object(body.get("filter") or "{}")
+    if not found.wait_for_all(ALL_SECONDS, looked_into=bool(wanted.get("flag"))):
+        raise BusyError(
+            what="The folder is still being read.", fix="Wait until all pictures are counted, then do it again."
+        )
+    return found, chosen(found, wanted)
 
 
 def _filter(query: Query) -> Mapping[str, Any]:

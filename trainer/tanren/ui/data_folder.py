@@ -174,6 +174,16 @@ class DataFolder:
         """Wait until there are pictures to show, or there are none."""
         self._has_rows.wait(seconds)
 
+    def wait_for_all(self, seconds: float, *, looked_into: bool) -> bool:
+        """Wait until every picture has its row, and each was decoded if `looked_into`; False when that takes longer."""
+        missing = (LISTING, DECODING) if looked_into else (LISTING,)
+        deadline = time.monotonic() + seconds
+        while self.progress.phase in missing:
+            if time.monotonic() > deadline or self._is_closed:
+                return False
+            time.sleep(0.02)
+        return True
+
     def close(self) -> None:
         """Stop reading."""
         self._is_closed = True
