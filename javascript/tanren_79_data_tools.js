@@ -218,6 +218,7 @@
         const where = el("p", { class: "tn-soft" }, t("Shown on {name}. Open another picture to see it on that one.", { name: state.path.split(/[\\/]/).pop() }));
         this.sample.replaceChildren(figure(before, t("picture before")), figure(state.after, t("picture after")), where);
       } catch (error) {
+        if (turn !== this.turn) return null;
         this.sample.replaceChildren(tanren.problemCard(tanren.problemOf(error), [], "warning"));
       }
       return null;

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ PATIENCE = 120_000
 OPENED = """() => window.tanren && tanren.openDataTab
     && (tanren.openDataTab(), document.querySelector("#tanren-data-look"))"""
 ELSEWHERE = re.compile(r"https?://(?!127\.0\.0\.1)")
+# Counts the samples that are wanted, and those whose refusal has been dealt with. Questions stand in line: a second one
+# is sent when the first has its answer.
+COUNTED = """() => {
+    const ask = tanren.ask;
+    Object.assign(window, { wanted: 0, refused: 0 });
+    tanren.ask = (...asked) => {
+        const answer = ask(...asked);
+        if (!asked[0].startsWith("data/sample?")) return answer;
+        window.wanted += 1;
+        answer.catch(() => setTimeout(() => { window.refused += 1; }));
+        return answer;
+    };
+}"""
 JAPANESE = "桜色の髪, 笑顔"
 
 
@@ -79,6 +93,14 @@ def pictures(folder, **captions):
         if caption is not None:
             (folder / f"{name}.txt").write_bytes(caption if isinstance(caption, bytes) else caption.encode())
     return folder
+
+
+def wait_until(page, happened):
+    """Let the page go on until something happened outside it."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        page.wait_for_timeout(20)
 
 
 def open_picture(page, name, text):
@@ -177,3 +199,24 @@ def test_a_caption_that_cannot_be_read_again_is_told_and_another_picture_opens(b
         page.unroute("**/data/one?*")
         open_picture(page, "b.png", "dog")
         assert (folder / "a.txt").read_text("utf-8") == "somebody else's"
+
+
+def test_refusal_of_a_sample_that_is_no_longer_wanted_is_not_shown(browser, address, tmp_path):
+    folder, held = pictures(tmp_path / "pictures", a="hat"), []
+    with looking(browser, address, folder) as page:
+        expect(page.locator(".tn-cell")).to_have_count(1)
+        page.evaluate(COUNTED)
+        page.route("**/data/sample?*", lambda route: held.append(route) if len(held) < 2 else route.continue_())
+        page.locator("[data-tool=lines]").click()
+        wait_until(page, lambda: held)
+        strength = page.locator("#tanren-tool-lines-strength")
+        strength.focus()
+        strength.press("ArrowRight")
+        page.wait_for_function("window.wanted === 2")
+        held[0].fulfill(status=400, json={"problem": {"what": "An older question."}})
+        page.wait_for_function("window.refused === 1")
+        sample = page.locator("[data-form=lines] .tn-tool-sample")
+        expect(sample.locator(".tn-warning")).to_have_count(0)
+        wait_until(page, lambda: len(held) == 2)
+        held[1].continue_()
+        expect(sample.locator("img")).to_have_count(2)
