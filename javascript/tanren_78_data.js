@@ -11,13 +11,21 @@
   const ELSE = 5000;
   const RECENT_SHOWN = 8;
   let view = null;
+  // What was asked for while the tab was not filled yet; some lines of gradio make a tab when it is opened.
+  let wanted = null;
 
   /** Fill the container of the tab; a second call for the same one changes nothing. */
   tanren.data.fill = function (container) {
-    if (view && view.container === container && container.contains(view.root)) return;
+    const asked = wanted;
+    wanted = null;
+    if (view && view.container === container && container.contains(view.root)) {
+      if (asked) show(asked);
+      return;
+    }
     tanren.leaveProse(container);
     if (view) view.close();
-    view = new View(container);
+    view = new View(container, asked || {});
+    if (asked) view.path.focus({ preventScroll: true });
   };
 
   /**
@@ -26,25 +34,28 @@
    * @param {string} folder empty: the one that was looked at last
    * @param {string} [flag] only the pictures with this mark
    */
-  tanren.data.open = async function (folder, flag) {
+  tanren.data.open = function (folder, flag) {
     tanren.openDataTab();
-    if (!view) {
-      if (folder) tanren.memory.set("data.folder", folder);
-      return;
-    }
+    if (view && view.root.isConnected) show({ folder, flag });
+    else wanted = { folder, flag };
+  };
+
+  async function show({ folder, flag }) {
     if (folder && !(await view.look(folder))) return;
     if (flag) view.choose({ flag });
     view.path.focus({ preventScroll: true });
-  };
+  }
 
   class View {
-    constructor(container) {
+    constructor(container, { folder = "", flag = "" }) {
       this.container = container;
+      this.first = folder || tanren.memory.get("data.folder");
       this.folder = "";
       this.version = -1;
       this.filter = {};
       this.reading = {};
       this.build();
+      if (flag) this.filter = { flag };
       this.poller = tanren.makePoller({ work: () => this.work(), pause: () => this.pause(), onTrouble: (trouble) => this.showTrouble(trouble) });
       this.drawing = new ResizeObserver(() => this.poller.wake());
       this.drawing.observe(container);
@@ -82,11 +93,8 @@
       this.root = el("div", { class: "tanren-sheet tn-data", id: "tanren-data-view" }, this.place, this.trouble, this.start, this.parts);
       this.container.replaceChildren(this.root);
       this.fillPlaces();
-      const remembered = tanren.memory.get("data.folder");
-      if (remembered && !this.folder) {
-        this.path.value = remembered;
-        this.look(remembered);
-      } else if (this.folder) this.look(this.folder);
+      const folder = this.folder || this.first;
+      if (folder) this.look(folder);
     }
 
     makePlace() {

@@ -201,6 +201,18 @@ def test_a_caption_that_cannot_be_read_again_is_told_and_another_picture_opens(b
         assert (folder / "a.txt").read_text("utf-8") == "somebody else's"
 
 
+def test_the_mark_that_was_asked_for_is_kept_until_the_tab_is_made(browser, address, tmp_path):
+    folder = pictures(tmp_path / "pictures", a="hat", b=JAPANESE.encode("cp932"), c="dog")
+    with page_of(browser, address) as page:
+        page.wait_for_function("() => window.tanren && tanren.data && document.querySelector('[role=tab]')")
+        assert page.locator("#tanren-data").count() == 0, "the tab is made when it is opened"
+        page.evaluate("folder => tanren.data.open(folder, 'encoding')", str(folder))
+        expect(page.locator(".tn-cell-name")).to_have_text(["b.png"])
+        expect(page.locator("#tanren-data-flags [data-flag=encoding]")).to_have_attribute("aria-pressed", "true")
+        page.locator("#tanren-data-flags [data-flag=encoding]").click()
+        expect(page.locator(".tn-cell-name")).to_have_text(["a.png", "b.png", "c.png"])
+
+
 def test_refusal_of_a_sample_that_is_no_longer_wanted_is_not_shown(browser, address, tmp_path):
     folder, held = pictures(tmp_path / "pictures", a="hat"), []
     with looking(browser, address, folder) as page:
