@@ -145,7 +145,15 @@
     const wanted = said && said.dataset.fit ? `${said.dataset.fit} ${seenAnswer}` : null;
     if (wanted === fittedFor) return;
     fittedFor = wanted;
+    keepShut(byId("tanren-preset"), Boolean(wanted));
     if (wanted && byId("tanren-fit")) byId("tanren-fit").click();
+  }
+
+  /** A list that gets other entries must not be open then: gradio's newest line fails at that, and the page with it. */
+  function keepShut(list, isShut) {
+    if (!list) return;
+    if (isShut && list.contains(document.activeElement)) document.activeElement.blur();
+    list.inert = isShut;
   }
 
   function showProblems(plan) {

@@ -46,7 +46,7 @@ class Visit:
         self.page.set_default_timeout(PATIENCE)
         self.context.route("**/*", self._keep_inside)
         self.page.on("console", lambda said: said.type == "error" and self._note(f"console: {said.text}"))
-        self.page.on("pageerror", lambda error: self._note(f"fault: {error}"))
+        self.page.on("pageerror", lambda error: self._note(f"fault: {error.stack or error}"))
         self.page.on("response", lambda answer: answer.status >= 400 and self._note(f"{answer.status} {answer.url}"))
 
     def _keep_inside(self, route: Route) -> None:
