@@ -20,6 +20,7 @@ FORM = """
   </div>
 </div>
 <div id="tanren-plan"></div>
+<div id="tanren-preset"><input aria-label="Training preset"></div>
 <div id="tanren-wish" class="tanren-hidden"><textarea></textarea></div>
 <button id="tanren-fit" class="tanren-hidden"></button>
 <button id="tanren-grant" class="tanren-hidden"></button>
@@ -84,6 +85,16 @@ def test_the_form_is_fitted_once_for_every_answer_that_asks_for_it(form):
     form.wait_for_timeout(50)
 
     assert form.evaluate("fits") == 2
+
+
+def test_the_list_of_presets_is_shut_until_the_form_has_those_of_the_other_training(form):
+    form.locator("#tanren-preset input").focus()
+    plan(form, '<div data-answer="a"><div data-fit="train_leco"></div></div>')
+    form.wait_for_function("document.getElementById('tanren-preset').inert")
+    assert form.evaluate("document.activeElement === document.body")
+
+    plan(form, '<div data-answer="b"><div data-fit=""></div></div>')
+    form.wait_for_function("!document.getElementById('tanren-preset').inert")
 
 
 def test_a_button_of_the_plan_asks_for_its_values(form):
