@@ -68,11 +68,14 @@
     if (node.hidden === Boolean(isShown)) node.hidden = !isShown;
   };
 
-  /** Put exactly these children into a parent, without touching it when they are there already, in this order. */
+  /** Put exactly these children into a parent, in this order; those that stay are not touched, and keep the focus. */
   tanren.setChildren = function (parent, children) {
-    const now = parent.childNodes;
-    if (now.length === children.length && children.every((child, place) => now[place] === child)) return;
-    parent.replaceChildren(...children);
+    const wanted = new Set(children);
+    for (const node of [...parent.childNodes]) if (!wanted.has(node)) node.remove();
+    children.forEach((child, place) => {
+      const there = parent.childNodes[place] || null;
+      if (there !== child) parent.insertBefore(child, there);
+    });
   };
 
   /** What a server said no to, in the shape every problem has: code, where, what, why, fix. */

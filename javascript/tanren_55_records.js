@@ -40,6 +40,8 @@
     async function refresh() {
       if (!root.open || isHeld) return false;
       const answer = await tanren.ask(tanren.route("jobs", jobId, "log") + "?since=" + since);
+      // Held while the question was on its way: what comes now would move what is being read.
+      if (isHeld) return false;
       if (answer.next < since) lines = "";
       const isNew = answer.next !== since;
       since = answer.next;
@@ -121,11 +123,13 @@
     const line = el("pre", { class: "tn-log tn-command", tabindex: 0, "aria-label": t("Command line of this job") });
     let whole = "";
     const copy = tanren.copyButton(t("Copy as command line"), () => whole);
+    copy.disabled = true;
     const root = tanren.folded(t("Command line of this job"), el("div", { class: "tn-row" }, copy), line);
     return {
       root,
       update(text) {
         whole = text || "";
+        copy.disabled = !whole;
         tanren.setText(line, whole);
       },
     };

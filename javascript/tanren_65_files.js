@@ -26,14 +26,18 @@
     const nothing = el("p", { class: "tn-nothing" }, t("Nothing is written yet."));
     const said = el("div", { role: "status" });
     const root = el("section", { class: "tn-section", "aria-label": t("Files written") }, el("div", { class: "tn-head" }, el("h3", {}, t("Files written"))), nothing, table, said);
-    let shown = null;
+    let rows = new Map();
 
+    /** Lines that say the same as before stay what they are: the focus stays, and a click that has begun ends there. */
     function update(files) {
-      const key = JSON.stringify([files, tanren.surroundings]);
-      if (key === shown) return;
-      shown = key;
+      const before = rows;
+      rows = new Map();
       // The newest first: it is the one that is wanted most.
-      body.replaceChildren(...[...files].reverse().map(fileRow));
+      for (const file of [...files].reverse()) {
+        const key = JSON.stringify([file, tanren.mayWrite(), tanren.isInHost()]);
+        rows.set(key, before.get(key) || fileRow(file));
+      }
+      tanren.setChildren(body, [...rows.values()]);
       tanren.setShown(nothing, !files.length);
       tanren.setShown(table, files.length);
     }

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "ui" / "whole_page.py"
 PATIENCE = 60_000
+FIRST_GLANCE = 500
 ELSEWHERE = re.compile(r"https?://(?!127\.0\.0\.1)")
 CONFIG = 'network_dim = 48\nmax_train_epochs = 3\nnetwork_module = "networks.lora"\nnonsense = 1\n'
 
@@ -103,6 +104,8 @@ def choose(page, preset):
 
 def unfold(page, part):
     page.locator(f"{part} .label-wrap").first.click()
+    # gradio's newest line makes the fields of a part when it is unfolded, and hears what is typed a moment later.
+    page.wait_for_timeout(FIRST_GLANCE)
 
 
 def test_from_pictures_to_one_job_by_a_double_click(page, pictures, served):

@@ -27,7 +27,7 @@ def test_stop_and_keep_asks_the_server_at_once(page, world):
     page.locator("[data-action=stop]").click()
 
     expect(page.locator("[data-action=stop]")).to_be_enabled()
-    assert world.posted("20251009-085320-crescent/stop") == [{}]
+    assert world.gets_posted("20251009-085320-crescent/stop") == [{}]
 
 
 def test_stop_now_asks_first_and_the_safe_button_has_the_focus(page, world):
@@ -52,7 +52,7 @@ def test_delete_asks_whether_the_files_go_too_and_returns_to_the_list(page, worl
     page.get_by_role("button", name="Delete this job").click()
 
     expect(page.locator(".tn-job h2")).to_have_text("三日月 crescent")
-    assert world.posted("20251007-190000-water/delete") == [{"with_outputs": True}]
+    assert world.gets_posted("20251007-190000-water/delete") == [{"with_outputs": True}]
 
 
 def test_problem_card_says_what_why_and_what_to_do_and_has_the_buttons_that_mend_it(open_page, world):
@@ -65,7 +65,7 @@ def test_problem_card_says_what_why_and_what_to_do_and_has_the_buttons_that_mend
     card.get_by_role("button", name="Continue from step 2").click()
 
     expect(card.get_by_role("button", name="Continue from step 2")).to_be_enabled()
-    assert world.posted("20251008-221000-red/resume") == [{}]
+    assert world.gets_posted("20251008-221000-red/resume") == [{}]
     assert actions(page) == ["delete"]
 
 
@@ -121,4 +121,4 @@ def test_moving_in_the_queue(page, world):
     page.locator("[data-action=up]").click()
 
     expect(page.locator("[data-action=up]")).to_be_enabled()
-    assert world.posted("20251009-085500-flat/up") == [{}]
+    assert world.gets_posted("20251009-085500-flat/up") == [{}]

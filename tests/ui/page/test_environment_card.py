@@ -31,8 +31,8 @@ def test_set_up_shows_progress_and_can_be_cancelled(card, world):
     card.get_by_role("button", name="Cancel the set-up").click()
 
     expect(card.get_by_role("button", name="Cancel the set-up")).to_be_visible()
-    assert world.posted("environment/setup") == [{}]
-    assert world.posted("environment/cancel") == [{}]
+    assert world.gets_posted("environment/setup") == [{}]
+    assert world.gets_posted("environment/cancel") == [{}]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,18 @@ def test_newest_file_first_and_missing_ones_marked(page):
     expect(rows.nth(1).get_by_role("button", name="Use this epoch")).to_have_count(0)
 
 
+def test_a_button_keeps_the_focus_while_memory_and_files_change(page, world):
+    button = row(page, "000002").get_by_role("button", name="Use this epoch")
+    button.focus()
+    world.state["device"] = {**(world.state.get("device") or {}), "free": 123456789}
+    page.evaluate("tanren.know(true)")
+    job = world.jobs["20251009-085320-crescent"]
+    job["files"] = [*job["files"], {**job["files"][-1], "name": "crescent-000003.safetensors", "step": 165}]
+
+    expect(page.locator(".tn-files tbody tr").first).to_contain_text("crescent-000003.safetensors")
+    assert button.evaluate("it => it === document.activeElement")
+
+
 def test_use_this_epoch_asks_for_name_words_weight_and_takes_the_sample_in_sight(page, world):
     row(page, "000002").get_by_role("button", name="Use this epoch").click()
     expect(page.get_by_label("Name in the WebUI")).to_have_value("crescent-000002")
@@ -34,7 +46,7 @@ def test_use_this_epoch_asks_for_name_words_weight_and_takes_the_sample_in_sight
     page.get_by_role("button", name="Copy it there").click()
 
     expect(page.locator(".tn-good")).to_contain_text("“三日月” is in the WebUI's list of LoRAs now.")
-    assert world.posted("/use") == [
+    assert world.gets_posted("/use") == [
         {
             "file": "crescent-000002.safetensors",
             "name": "三日月",
@@ -51,7 +63,7 @@ def test_use_without_a_preview(page, world):
     page.get_by_role("button", name="Copy it there").click()
 
     expect(page.locator(".tn-good")).to_be_visible()
-    assert world.posted("/use")[0]["preview"] is None
+    assert world.gets_posted("/use")[0]["preview"] is None
 
 
 def test_name_that_is_taken_is_the_servers_word(page, world):
@@ -84,7 +96,7 @@ def test_standalone_copies_to_a_folder_that_the_user_names_once(open_page, world
     page.get_by_role("button", name="Copy it there").click()
 
     expect(page.locator(".tn-good")).to_contain_text("It is copied: /lora/crescent-000002.safetensors")
-    assert world.posted("/use")[0]["folder"] == "/webui/models/Lora"
+    assert world.gets_posted("/use")[0]["folder"] == "/webui/models/Lora"
     row(page, "000002").get_by_role("button", name="Use this epoch").click()
     expect(page.get_by_label("Folder of the LoRAs you use")).to_have_value("/webui/models/Lora")
 
@@ -114,7 +126,7 @@ def test_a_control_network_goes_to_controlnets_folder_and_not_into_a_prompt(open
 
     expect(page.locator(".tn-good")).to_contain_text("It is copied: /webui/models/ControlNet/lines.safetensors")
     expect(page.locator(".tn-good")).to_contain_text("press the button that reads the list again")
-    assert world.posted("/use") == [{"file": "crescent-000002.safetensors", "name": "lines"}]
+    assert world.gets_posted("/use") == [{"file": "crescent-000002.safetensors", "name": "lines"}]
 
 
 def test_alone_a_control_network_is_copied_to_a_folder_that_is_asked_for_once(open_page, world):

@@ -35,7 +35,7 @@ def test_a_deleted_job_is_put_back_at_once(trash, world):
 
     expect(trash.locator("li")).to_have_count(1)
     expect(trash.locator("summary")).to_have_text("Deleted jobs (1)")
-    assert world.posted(f"trash/{MOON['id']}/put_back") == [{}]
+    assert world.gets_posted(f"trash/{MOON['id']}/put_back") == [{}]
 
 
 def test_for_good_is_asked_first(trash, world):
@@ -53,7 +53,7 @@ def test_for_good_is_asked_first(trash, world):
     trash.page.get_by_role("button", name="Delete for good", exact=True).click()
 
     expect(trash.locator("li")).to_have_count(1)
-    assert world.posted(f"trash/{MOON['id']}/remove") == [{}]
+    assert world.gets_posted(f"trash/{MOON['id']}/remove") == [{}]
 
 
 def test_what_the_server_refuses_is_said_beside_the_list(trash, world):
@@ -90,7 +90,7 @@ def test_the_cache_says_its_size_and_is_emptied_after_a_question(cache, world):
 
     expect(cache).to_contain_text("The cache is empty.")
     expect(cache.get_by_role("button")).to_have_count(0)
-    assert world.posted("cache/empty") == [{}]
+    assert world.gets_posted("cache/empty") == [{}]
 
 
 def test_while_a_job_runs_the_cache_stays_and_that_is_said(cache, world):

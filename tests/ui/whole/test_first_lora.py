@@ -111,7 +111,9 @@ def watch(window):
         return window.step() > 5
 
     wait_until(trains, "the training to begin", window.page)
-    assert len(seen) >= 3, seen
+    # Short phases may pass between two looks; that something is said before the first step is seen on every machine.
+    assert "Training steps" in seen, seen
+    assert len(seen) >= 2, seen
     window.expect_state("running")
     expect(window.job.locator(".tn-facts")).to_contain_text("Per step")
     expect(window.job.locator(".tn-picture")).to_be_visible()
@@ -244,6 +246,8 @@ def use_it(window, surroundings):
 def delete_the_job(window, surroundings):
     window.action("delete").click()
     window.keep("delete", whole=False)
+    (job,) = surroundings.jobs()
+    window.deletes(f"/api/jobs/{job['id']}")
     window.answers_dialog()
     # The words stand in the page from the beginning, out of sight while there are jobs.
     expect(window.page.locator(".tn-list").get_by_text("No jobs yet.")).to_be_visible()
