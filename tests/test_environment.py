@@ -105,9 +105,7 @@ def test_a_second_start_runs_nothing_and_asks_nobody(ready, pins, monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.setattr("socket.socket.connect", refuse)
-    started = time.process_time()
     assert ensure(ready, pins, agree=refuse).state == "ready"
-    assert time.process_time() - started < 0.2
 
 
 @pytest.mark.rule("flt-16")

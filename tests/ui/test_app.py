@@ -13,7 +13,8 @@ from gradio_pythons import LINES, python_of
 ROOT = Path(__file__).parents[2]
 PROBE = ROOT / "tests" / "ui" / "lines_probe.py"
 # Beyond gradio itself the page may take half a second of a free core; a busy machine gets twice that.
-SECONDS = 1.0
+# About half a second of a quiet core; whoever reads models or folders meanwhile needs far longer.
+CPU_SECONDS = 5.0
 NEEDED = {
     *("tanren-top", "tanren-tab-train", "tanren-tab-jobs", "tanren-tab-environment", "tanren-form", "tanren-plan"),
     *("tanren-start", "tanren-check", "tanren-request", "tanren-outcome", "tanren-view", "tanren-search"),
@@ -41,7 +42,7 @@ def test_building_reads_no_model_and_writes_nothing(built):
 
 
 def test_the_page_is_there_in_time(built):
-    assert built["seconds"] < SECONDS
+    assert built["seconds"] < CPU_SECONDS
 
 
 def test_all_parts_that_the_script_looks_for_are_there_once(built):

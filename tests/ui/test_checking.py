@@ -488,7 +488,7 @@ class TestMemory:
             looked(place, small)
         assert len(scans) == 5
 
-    def test_second_look_at_two_thousand_pictures_is_quick(self, tmp_path):
+    def test_second_look_at_two_thousand_pictures_costs_less_than_half(self, tmp_path):
         folder = tmp_path / "data" / "1_many"
         picture(folder / "0.png", text="x")
         content = (folder / "0.png").read_bytes()
@@ -498,12 +498,17 @@ class TestMemory:
         write_model(tmp_path / "model.safetensors")
         memory = ScanMemory()
         more = {"train_data_dir": str(tmp_path / "data")}
-        looked(tmp_path, memory, **more)
-        before = time.process_time()
 
-        looked(tmp_path, memory, learning_rate=1e-3, **more)
+        def cpu_seconds(**settings):
+            before = time.process_time()
+            looked(tmp_path, memory, **settings, **more)
+            return time.process_time() - before
 
-        assert time.process_time() - before < 0.5
+        first = cpu_seconds()
+        again = min(cpu_seconds(learning_rate=rate) for rate in (1e-3, 2e-3, 3e-3))
+
+        # A fifth on a quiet machine.
+        assert again < first / 2
 
     def test_changed_file_among_very_many_is_seen_a_little_later(self, place, scans, monkeypatch):
         monkeypatch.setattr(scan_memory, "MANY_PICTURES", 10)
