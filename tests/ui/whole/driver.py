@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[3]
 # Conditions are strict; a machine that is busy with other tests may take its time.
 PATIENCE = 180_000
 DESK, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+DEAD_CONNECTION = re.compile(r"net::ERR_(CONNECTION_RESET|CONNECTION_CLOSED|SOCKET_NOT_CONNECTED|EMPTY_RESPONSE)")
 STEP = re.compile(r"step ([\d,]+) of ([\d,]+)")
 
 
@@ -59,7 +60,7 @@ class Visit:
 
     def _note(self, text: str) -> None:
         # Connections that died with the program are found dead when they are used again, which may be much later.
-        is_old_connection = self._was_without_server and "net::ERR_CONNECTION_RESET" in text
+        is_old_connection = self._was_without_server and DEAD_CONNECTION.search(text)
         if not self._may_fail and not is_old_connection:
             self.troubles.append(text)
 
