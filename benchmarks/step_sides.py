@@ -155,7 +155,9 @@ class Ours:
             text=TextRules(),
         )
         self.network: Any = attach_network(model, settings[NetworkOptions], SEED, lambda path: {})
-        self.network.to(device, torch.float32)
+        if device.type != "cpu":
+            # It is made in float32. Fake weights, which memory is counted with, could not be moved.
+            self.network.to(device)
         self.names = {target.key: target.path.removeprefix("unet.") for target in work.family.lora_targets(model)}
         learner = Learner(self.network, settings, 1000, 1, Report())
         prepare_model(model, self.network, settings, Processes(device))
